@@ -1,0 +1,209 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::super::approval::{Assurance, Requirement};
+use super::*;
+
+const START: Timestamp = Timestamp::from_micros(1_000_000_000);
+
+fn at(seconds: u64) -> Timestamp {
+    START.plus(Duration::from_secs(seconds))
+}
+
+fn call(quorum: u32) -> Call {
+    let arguments = Canonical::trusted(r#"{"customer_id":1}"#);
+    let mut call = Call {
+        id: CallId::from_bytes([1; 16]),
+        tool: "t".parse().unwrap(),
+        tool_digest: Digest::plain(b"tool"),
+        effect: EffectClass::Once,
+        principal: "agent:x".parse().unwrap(),
+        credential: Credential::Peer(1),
+        chain: Vec::new(),
+        key: "k".parse().unwrap(),
+        fingerprint: Digest::plain(b"fp"),
+        effective: Digest::plain(arguments.as_str().as_bytes()),
+        arguments,
+        salt: [2; 16],
+        reason: None,
+        created_at: START,
+        changed_at: START,
+        attempts: 0,
+        approval: None,
+        state: CallState::Ready,
+    };
+    if quorum > 0 {
+        let group = "approvers".parse().unwrap();
+        let requirements = vec![Requirement { group, quorum, assurance: Assurance::A0, rule: "r".into(), ttl: None }];
+        let mut approval = Approval {
+            number: 1,
+            nonce: [3; 16],
+            requirements,
+            asked_at: START,
+            decide_by: at(100),
+            execute_within: Duration::from_secs(10),
+            round: 1,
+            binding: Digest::plain(b""),
+            decisions: Vec::new(),
+            approved_at: None,
+        };
+        approval.binding = approval.bind(&call);
+        call.approval = Some(approval);
+        call.state = CallState::AwaitingApproval;
+    }
+    call
+}
+
+fn says(call: &Call, who: &str, verdict: Verdict) -> CallEvent {
+    CallEvent::Decided(Decision {
+        by: who.parse().unwrap(),
+        credential: Credential::Peer(2),
+        groups: BTreeSet::from(["approvers".parse().unwrap()]),
+        verdict,
+        reason: None,
+        assurance: Assurance::A0,
+        self_approved: false,
+        binding: call.approval.as_ref().map_or(Digest::plain(b""), |approval| approval.binding),
+        at: START,
+    })
+}
+
+fn dispatched() -> CallEvent {
+    CallEvent::Dispatched { epoch: 1, again: Again::Never }
+}
+
+fn done() -> CallEvent {
+    CallEvent::Finished(Outcome::Succeeded { output: Canonical::trusted("{}") })
+}
+
+#[test]
+fn a_call_that_needs_two_people_runs_after_both_and_once() {
+    let call = call(2);
+    let event = says(&call, "user:a", Verdict::Approve);
+    let call = call.apply(&event, at(1)).unwrap();
+    assert_eq!(call.state.word(), "awaiting_approval");
+    assert_eq!(call.clone().apply(&event, at(2)), Err(IllegalTransition::Repeated));
+    assert_eq!(call.clone().apply(&dispatched(), at(2)), Err(IllegalTransition::State { state: "awaiting_approval" }));
+    let other = says(&call, "user:a", Verdict::Reject);
+    assert_eq!(call.clone().apply(&other, at(2)), Err(IllegalTransition::Contradicted));
+    let event = says(&call, "user:b", Verdict::Approve);
+    let call = call.apply(&event, at(3)).unwrap();
+    let running = call.clone().apply(&dispatched(), at(12)).unwrap();
+    assert_eq!(running.effect_so_far(), Effect::Unknown);
+    assert_eq!(call.apply(&dispatched(), at(13)), Err(IllegalTransition::TooLate), "ten seconds after the approval");
+    let closed = running.clone().apply(&done(), at(500)).unwrap();
+    assert_eq!((closed.state.word(), closed.effect_so_far()), ("succeeded", Effect::Done));
+    assert!(running.apply(&dispatched(), at(20)).is_err());
+    assert!(closed.apply(&done(), at(501)).is_err());
+}
+
+#[test]
+fn one_no_ends_it_and_late_or_foreign_votes_do_not_count() {
+    let fresh = call(1);
+    let no = says(&fresh, "user:a", Verdict::Reject);
+    let closed = fresh.clone().apply(&no, at(1)).unwrap();
+    assert_eq!((closed.state.word(), closed.effect_so_far()), ("rejected", Effect::None));
+    assert_eq!(fresh.clone().apply(&no, at(100)), Err(IllegalTransition::TooLate));
+    assert_eq!(fresh.clone().apply(&CallEvent::Expired, at(99)), Err(IllegalTransition::TooEarly));
+    assert_eq!(fresh.clone().apply(&CallEvent::Expired, at(100)).unwrap().state.word(), "expired");
+    let CallEvent::Decided(mut foreign) = says(&fresh, "user:a", Verdict::Approve) else { unreachable!() };
+    foreign.binding = Digest::plain(b"something else");
+    assert_eq!(fresh.apply(&CallEvent::Decided(foreign), at(1)), Err(IllegalTransition::Binding));
+}
+
+#[test]
+fn a_lost_call_runs_again_only_when_that_is_harmless() {
+    for (again, now, expected) in [
+        (Again::Never, 1, "in_doubt"),
+        (Again::Harmless, 1_000_000, "ready"),
+        (Again::Until(at(50)), 49, "ready"),
+        (Again::Until(at(50)), 50, "in_doubt"),
+    ] {
+        let event = CallEvent::Dispatched { epoch: 1, again };
+        let lost = call(0).apply(&event, at(0)).unwrap().apply(&CallEvent::Lost, at(now)).unwrap();
+        assert_eq!(lost.state.word(), expected, "{again:?} at {now}");
+    }
+}
+
+#[test]
+fn a_rerun_needs_its_approvals_again_under_another_binding() {
+    let fresh = call(1);
+    let first = fresh.approval.as_ref().unwrap().binding;
+    let yes = says(&fresh, "user:a", Verdict::Approve);
+    let in_doubt = fresh.apply(&yes, at(1)).unwrap().apply(&dispatched(), at(2)).unwrap();
+    let in_doubt = in_doubt.apply(&CallEvent::Lost, at(3)).unwrap();
+    let by = "user:op".parse().unwrap();
+    let rerun = CallEvent::Resolved { by, resolution: Resolution::Rerun, note: None };
+    let asked = in_doubt.apply(&rerun, at(1000)).unwrap();
+    assert_eq!(asked.state, CallState::AwaitingApproval);
+    let approval = asked.approval.as_ref().unwrap();
+    assert_ne!(approval.binding, first);
+    assert_eq!((approval.decisions.len(), approval.decide_by), (0, at(1100)));
+    assert_eq!(asked.clone().apply(&yes, at(1001)), Err(IllegalTransition::Binding), "yesterday's yes");
+    let yes = says(&asked, "user:a", Verdict::Approve);
+    assert_eq!(asked.apply(&yes, at(1001)).unwrap().state, CallState::Ready);
+}
+
+/// An event of the model, in any order and at any time.
+fn any_event() -> impl Strategy<Value = (u8, u8, u64)> {
+    (0u8..10, 0u8..3, 0u64..200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// P7, small: whatever happens in whatever order, a call never runs without its people, never runs
+    /// after a no or after its deadline, is dispatched at most once per round, and never leaves its end.
+    #[test]
+    fn no_history_runs_what_people_did_not_allow(quorum in 0u32..4, events in proptest::collection::vec(any_event(), 1..40)) {
+        let mut call = call(quorum);
+        let mut now = 0;
+        let mut yes: BTreeSet<String> = BTreeSet::new();
+        let (mut no, mut dispatches, mut rounds) = (false, 0u32, 1u32);
+        let mut approved_at = None;
+        for (kind, who, later) in events {
+            now += later / 10;
+            let person = format!("user:{who}");
+            let verdict = if kind == 1 { Verdict::Reject } else { Verdict::Approve };
+            let event = match kind {
+                0..=2 => says(&call, &person, verdict),
+                3 => dispatched(),
+                4 => done(),
+                5 => CallEvent::Expired,
+                6 => CallEvent::Cancelled { by: person.parse().unwrap() },
+                7 => CallEvent::Lost,
+                8 => CallEvent::Resolved { by: person.parse().unwrap(), resolution: Resolution::Rerun, note: None },
+                _ => CallEvent::Stale { changed: "x".into() },
+            };
+            let before = call.clone();
+            let Ok(after) = call.clone().apply(&event, at(now)) else { continue };
+            prop_assert!(!before.is_closed(), "nothing leaves its end");
+            match &event {
+                CallEvent::Decided(decision) if decision.verdict == Verdict::Approve => {
+                    yes.insert(person);
+                    if after.state == CallState::Ready {
+                        approved_at = Some(now);
+                    }
+                }
+                CallEvent::Decided(_) => no = true,
+                CallEvent::Dispatched { .. } => {
+                    dispatches += 1;
+                    prop_assert!(!no, "ran after a no");
+                    prop_assert!(yes.len() >= quorum as usize, "ran with {} of {quorum}", yes.len());
+                    prop_assert!(dispatches <= rounds, "ran twice in a round");
+                    if quorum > 0 {
+                        prop_assert!(approved_at.is_some_and(|since| now < since + 10), "ran late");
+                    }
+                }
+                CallEvent::Resolved { .. } => {
+                    rounds += 1;
+                    yes.clear();
+                    approved_at = None;
+                }
+                CallEvent::Finished(_) | CallEvent::Expired | CallEvent::Cancelled { .. } | CallEvent::Lost | CallEvent::Stale { .. } => {}
+            }
+            call = after;
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Tools: described operations, and the catalog that holds them. What a tool does to the world is
+//! declared by the operator, and everything a person approves is part of its digest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::digest::Digest;
+use super::id::ToolName;
+use super::json::Canonical;
+
+/// What running a tool a second time would do. Ordered from harmless to harmful.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EffectClass {
+    /// No effect at all.
+    ReadOnly,
+    /// Again is harmless.
+    Idempotent,
+    /// The other side removes duplicates by a key we send.
+    Keyed,
+    /// Again may harm.
+    Once,
+}
+
+impl EffectClass {
+    /// The word used in manifests, policies and listings.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "readonly",
+            Self::Idempotent => "idempotent",
+            Self::Keyed => "keyed",
+            Self::Once => "once",
+        }
+    }
+
+    /// What an approver reads.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "changes nothing",
+            Self::Idempotent => "changes something; doing it again is harmless",
+            Self::Keyed => "changes something; the other side ignores a repeat",
+            Self::Once => "changes something and must happen only once",
+        }
+    }
+}
+
+impl fmt::Display for EffectClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How much harm a call could do, as the operator judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much: the shipped policy asks a person first.
+    High,
+}
+
+impl Risk {
+    /// The word used in manifests, policies and listings.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What runs a tool. Each kind has one executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ToolKind {
+    /// The customer desk, whose data lives in our own store.
+    Desk,
+}
+
+impl ToolKind {
+    /// The word used in listings.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Desk => "built in",
+        }
+    }
+}
+
+/// A described operation.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// Its name, unique in the catalog.
+    pub name: ToolName,
+    /// A short title for people.
+    pub title: String,
+    /// What it does, for people and models.
+    pub description: String,
+    /// What runs it.
+    pub kind: ToolKind,
+    /// What running it again would do.
+    pub effect: EffectClass,
+    /// It may destroy something.
+    pub destructive: bool,
+    /// It reaches beyond this machine.
+    pub open_world: bool,
+    /// How much harm a call could do.
+    pub risk: Risk,
+    /// JSON Schema (2020-12) of the arguments; the top is an object.
+    pub input_schema: Value,
+    /// JSON Schema (2020-12) of the output.
+    pub output_schema: Value,
+    /// A boolean argument by which the caller asks to approve its own call; heeded only for principals
+    /// that may.
+    pub confirm_argument: Option<String>,
+    /// JSON Pointers of arguments that do not count when two requests are compared.
+    pub idempotency_ignore: Vec<String>,
+    /// One example of arguments.
+    pub example: Option<Value>,
+    /// How long one run may take.
+    pub timeout: Duration,
+    /// The longest output kept, in bytes.
+    pub output_limit: usize,
+}
+
+impl Tool {
+    /// The digest of everything that was declared: an approval is for one definition.
+    pub fn digest(&self) -> Digest {
+        let declared = json!({
+            "confirm_argument": self.confirm_argument,
+            "description": self.description,
+            "destructive": self.destructive,
+            "effect": self.effect.word(),
+            "idempotency_ignore": self.idempotency_ignore,
+            "input_schema": self.input_schema,
+            "kind": self.kind.word(),
+            "name": self.name.as_str(),
+            "open_world": self.open_world,
+            "output_limit": self.output_limit,
+            "output_schema": self.output_schema,
+            "risk": self.risk.word(),
+            "timeout_ms": u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+            "title": self.title,
+        });
+        Digest::of("toolctl/tool/v1", &[Canonical::of(&declared).as_str().as_bytes()])
+    }
+
+    /// Whether it has no effect.
+    pub fn is_read_only(&self) -> bool {
+        self.effect == EffectClass::ReadOnly
+    }
+
+    /// Whether its effect lives in our own store and so shares the transaction of its record.
+    pub fn runs_in_store(&self) -> bool {
+        match self.kind {
+            ToolKind::Desk => !self.is_read_only(),
+        }
+    }
+}
+
+/// A tool with what is derived from it once: its digest.
+#[derive(Debug)]
+pub struct Registered {
+    /// The definition.
+    pub tool: Tool,
+    /// [`Tool::digest`], computed once.
+    pub digest: Digest,
+}
+
+impl std::ops::Deref for Registered {
+    type Target = Tool;
+
+    fn deref(&self) -> &Tool {
+        &self.tool
+    }
+}
+
+/// Every tool by name.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    tools: BTreeMap<ToolName, Arc<Registered>>,
+}
+
+/// Two tools of one name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("two tools are named `{0}`")]
+pub struct DuplicateTool(pub ToolName);
+
+impl Catalog {
+    /// Collects tools.
+    ///
+    /// # Errors
+    /// Names the tool that is defined twice.
+    pub fn new(tools: impl IntoIterator<Item = Tool>) -> Result<Self, DuplicateTool> {
+        let mut catalog = Self::default();
+        for tool in tools {
+            let name = tool.name.clone();
+            let digest = tool.digest();
+            let entry = Arc::new(Registered { tool, digest });
+            if catalog.tools.insert(name.clone(), entry).is_some() {
+                return Err(DuplicateTool(name));
+            }
+        }
+        Ok(catalog)
+    }
+
+    /// The tool of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Registered>> {
+        let name: ToolName = name.parse().ok()?;
+        self.tools.get(&name)
+    }
+
+    /// All tools in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Registered>> {
+        self.tools.values()
+    }
+
+    /// How many tools there are.
+    pub fn len(&self) -> usize {
+        self.tools.len()
+    }
+
+    /// Whether there is no tool.
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+    }
+
+    /// One digest over all definitions: clients cache listings by it.
+    pub fn digest(&self) -> Digest {
+        let parts: Vec<&[u8]> = self.tools.values().map(|tool| tool.digest.0.as_slice()).collect();
+        Digest::of("toolctl/catalog/v1", &parts)
+    }
+}

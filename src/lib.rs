@@ -1,0 +1,3 @@
+//! toolctl: see the modules; the crate documentation comes with the daemon.
+
+pub mod domain;
