@@ -1,3 +1,4 @@
 //! toolctl: see the modules; the crate documentation comes with the daemon.
 
+pub mod api;
 pub mod domain;
