@@ -1,0 +1,405 @@
+//! What a row looks like on disk: one version byte, then postcard (its wire format is fixed) of the types in
+//! this file. They are no domain types, so the format changes only on purpose: a change here needs a new
+//! version byte and a reader for the old one, and a test pins the bytes.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::approval::{Approval, Assurance, Decision, Requirement, Verdict};
+use crate::domain::audit::key_digest;
+use crate::domain::call::{Again, Call, CallState};
+use crate::domain::digest::Digest;
+use crate::domain::id::CallId;
+use crate::domain::json::Canonical;
+use crate::domain::outcome::{Effect, FailureKind, Outcome};
+use crate::domain::time::Timestamp;
+use crate::domain::tool::EffectClass;
+use crate::pipeline::port::Unavailable;
+
+use super::row_word::{self, CredentialRow};
+
+/// The version of rows that this program writes.
+pub(super) const VERSION: u8 = 1;
+
+/// What stands under the id of a call.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum CallRow<'a> {
+    /// The call with its body.
+    #[serde(borrow)]
+    Whole(Box<Body<'a>>),
+    /// What is left when its body is pruned: the key stays used.
+    Tombstone(Tombstone<'a>),
+}
+
+/// What is left of a pruned call.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tombstone<'a> {
+    /// Digest of principal and idempotency key.
+    pub(super) key: [u8; 32],
+    /// Of its request.
+    pub(super) fingerprint: [u8; 32],
+    /// How it ended.
+    pub(super) outcome: &'a str,
+    /// When, in microseconds.
+    pub(super) closed_at: i64,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Body<'a> {
+    pub(super) tool: &'a str,
+    tool_digest: [u8; 32],
+    effect: u8,
+    pub(super) principal: &'a str,
+    #[serde(borrow)]
+    credential: CredentialRow<'a>,
+    #[serde(borrow)]
+    chain: Vec<&'a str>,
+    pub(super) key: &'a str,
+    fingerprint: [u8; 32],
+    arguments: &'a str,
+    effective: [u8; 32],
+    salt: [u8; 16],
+    #[serde(borrow)]
+    reason: Option<&'a str>,
+    pub(super) created_at: i64,
+    changed_at: i64,
+    attempts: u32,
+    #[serde(borrow)]
+    approval: Option<ApprovalRow<'a>>,
+    #[serde(borrow)]
+    state: StateRow<'a>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum StateRow<'a> {
+    AwaitingApproval,
+    Ready,
+    Running {
+        epoch: u64,
+        again: AgainRow,
+    },
+    InDoubt,
+    Succeeded {
+        output: &'a str,
+    },
+    Failed {
+        kind: u8,
+        message: &'a str,
+        #[serde(borrow)]
+        output: Option<&'a str>,
+        effect: u8,
+    },
+    Rejected {
+        by: &'a str,
+        #[serde(borrow)]
+        reason: Option<&'a str>,
+    },
+    Expired,
+    Cancelled {
+        by: &'a str,
+    },
+    Stale {
+        changed: &'a str,
+    },
+    Settled {
+        by: &'a str,
+        happened: bool,
+        #[serde(borrow)]
+        note: Option<&'a str>,
+    },
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum AgainRow {
+    Harmless,
+    Until(i64),
+    Never,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct ApprovalRow<'a> {
+    number: u64,
+    nonce: [u8; 16],
+    #[serde(borrow)]
+    requirements: Vec<RequirementRow<'a>>,
+    asked_at: i64,
+    decide_by: i64,
+    execute_within_ns: u64,
+    round: u32,
+    binding: [u8; 32],
+    #[serde(borrow)]
+    decisions: Vec<DecisionRow<'a>>,
+    approved_at: Option<i64>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct RequirementRow<'a> {
+    group: &'a str,
+    quorum: u32,
+    assurance: u8,
+    rule: &'a str,
+    ttl_ns: Option<u64>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DecisionRow<'a> {
+    by: &'a str,
+    #[serde(borrow)]
+    credential: CredentialRow<'a>,
+    #[serde(borrow)]
+    groups: Vec<&'a str>,
+    approve: bool,
+    #[serde(borrow)]
+    reason: Option<&'a str>,
+    assurance: u8,
+    self_approved: bool,
+    binding: [u8; 32],
+    at: i64,
+}
+
+/// Writes any row.
+pub(super) fn encode(row: &impl Serialize) -> Result<Vec<u8>, Unavailable> {
+    postcard::to_extend(row, vec![VERSION]).map_err(|error| Unavailable::new(format!("encoding a row: {error}")))
+}
+
+/// Reads any row.
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unavailable> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => {
+            postcard::from_bytes(rest).map_err(|error| Unavailable::new(format!("a row is damaged: {error}")))
+        }
+        Some((version, _)) => Err(Unavailable::new(format!("a row has version {version}, newer than this program"))),
+        None => Err(Unavailable::new("a row is empty")),
+    }
+}
+
+/// Writes a call.
+pub(super) fn encode_call(call: &Call) -> Result<Vec<u8>, Unavailable> {
+    encode(&CallRow::Whole(Box::new(Body::of(call))))
+}
+
+/// Writes what is left of a closed call.
+pub(super) fn encode_tombstone(call: &Call) -> Result<Vec<u8>, Unavailable> {
+    encode(&CallRow::Tombstone(Tombstone {
+        key: key_digest(&call.principal, &call.key).0,
+        fingerprint: call.fingerprint.0,
+        outcome: call.state.word(),
+        closed_at: call.changed_at.micros(),
+    }))
+}
+
+/// Reads a call; none when only its tombstone is left.
+pub(super) fn decode_call(id: CallId, bytes: &[u8]) -> Result<Option<Call>, Unavailable> {
+    match decode::<CallRow<'_>>(bytes)? {
+        CallRow::Whole(body) => body.call(id).map(Some),
+        CallRow::Tombstone(_) => Ok(None),
+    }
+}
+
+impl<'a> Body<'a> {
+    fn of(call: &'a Call) -> Self {
+        Self {
+            tool: call.tool.as_str(),
+            tool_digest: call.tool_digest.0,
+            effect: row_word::effect_class(call.effect),
+            principal: call.principal.as_str(),
+            credential: CredentialRow::of(&call.credential),
+            chain: call.chain.iter().map(crate::domain::id::PrincipalId::as_str).collect(),
+            key: call.key.as_str(),
+            fingerprint: call.fingerprint.0,
+            arguments: call.arguments.as_str(),
+            effective: call.effective.0,
+            salt: call.salt,
+            reason: call.reason.as_deref(),
+            created_at: call.created_at.micros(),
+            changed_at: call.changed_at.micros(),
+            attempts: call.attempts,
+            approval: call.approval.as_ref().map(ApprovalRow::of),
+            state: StateRow::of(&call.state),
+        }
+    }
+
+    /// The call of this row.
+    pub(super) fn call(self, id: CallId) -> Result<Call, Unavailable> {
+        Ok(Call {
+            id,
+            tool: row_word::text(self.tool)?,
+            tool_digest: Digest(self.tool_digest),
+            effect: row_word::read::<EffectClass>(self.effect, &row_word::EFFECT_CLASSES)?,
+            principal: row_word::text(self.principal)?,
+            credential: self.credential.credential()?,
+            chain: self.chain.into_iter().map(row_word::text).collect::<Result<_, _>>()?,
+            key: row_word::text(self.key)?,
+            fingerprint: Digest(self.fingerprint),
+            arguments: Canonical::trusted(self.arguments),
+            effective: Digest(self.effective),
+            salt: self.salt,
+            reason: self.reason.map(str::to_owned),
+            created_at: Timestamp::from_micros(self.created_at),
+            changed_at: Timestamp::from_micros(self.changed_at),
+            attempts: self.attempts,
+            approval: self.approval.map(ApprovalRow::approval).transpose()?,
+            state: self.state.state()?,
+        })
+    }
+}
+
+impl<'a> StateRow<'a> {
+    fn of(state: &'a CallState) -> Self {
+        match state {
+            CallState::AwaitingApproval => Self::AwaitingApproval,
+            CallState::Ready => Self::Ready,
+            CallState::Running { epoch, again } => Self::Running {
+                epoch: *epoch,
+                again: match again {
+                    Again::Harmless => AgainRow::Harmless,
+                    Again::Until(end) => AgainRow::Until(end.micros()),
+                    Again::Never => AgainRow::Never,
+                },
+            },
+            CallState::InDoubt => Self::InDoubt,
+            CallState::Closed(Outcome::Succeeded { output }) => Self::Succeeded { output: output.as_str() },
+            CallState::Closed(Outcome::Failed { kind, message, output, effect }) => Self::Failed {
+                kind: row_word::failure(*kind),
+                message,
+                output: output.as_ref().map(Canonical::as_str),
+                effect: row_word::effect(*effect),
+            },
+            CallState::Closed(Outcome::Rejected { by, reason }) => {
+                Self::Rejected { by: by.as_str(), reason: reason.as_deref() }
+            }
+            CallState::Closed(Outcome::Expired) => Self::Expired,
+            CallState::Closed(Outcome::Cancelled { by }) => Self::Cancelled { by: by.as_str() },
+            CallState::Closed(Outcome::Stale { changed }) => Self::Stale { changed },
+            CallState::Closed(Outcome::Settled { by, happened, note }) => {
+                Self::Settled { by: by.as_str(), happened: *happened, note: note.as_deref() }
+            }
+        }
+    }
+
+    fn state(self) -> Result<CallState, Unavailable> {
+        let outcome = match self {
+            Self::AwaitingApproval => return Ok(CallState::AwaitingApproval),
+            Self::Ready => return Ok(CallState::Ready),
+            Self::Running { epoch, again } => {
+                let again = match again {
+                    AgainRow::Harmless => Again::Harmless,
+                    AgainRow::Until(end) => Again::Until(Timestamp::from_micros(end)),
+                    AgainRow::Never => Again::Never,
+                };
+                return Ok(CallState::Running { epoch, again });
+            }
+            Self::InDoubt => return Ok(CallState::InDoubt),
+            Self::Succeeded { output } => Outcome::Succeeded { output: Canonical::trusted(output) },
+            Self::Failed { kind, message, output, effect } => Outcome::Failed {
+                kind: row_word::read::<FailureKind>(kind, &row_word::FAILURES)?,
+                message: message.to_owned(),
+                output: output.map(Canonical::trusted),
+                effect: row_word::read::<Effect>(effect, &row_word::EFFECTS)?,
+            },
+            Self::Rejected { by, reason } => {
+                Outcome::Rejected { by: row_word::text(by)?, reason: reason.map(str::to_owned) }
+            }
+            Self::Expired => Outcome::Expired,
+            Self::Cancelled { by } => Outcome::Cancelled { by: row_word::text(by)? },
+            Self::Stale { changed } => Outcome::Stale { changed: changed.to_owned() },
+            Self::Settled { by, happened, note } => {
+                Outcome::Settled { by: row_word::text(by)?, happened, note: note.map(str::to_owned) }
+            }
+        };
+        Ok(CallState::Closed(outcome))
+    }
+}
+
+impl<'a> ApprovalRow<'a> {
+    fn of(approval: &'a Approval) -> Self {
+        Self {
+            number: approval.number,
+            nonce: approval.nonce,
+            requirements: approval.requirements.iter().map(RequirementRow::of).collect(),
+            asked_at: approval.asked_at.micros(),
+            decide_by: approval.decide_by.micros(),
+            execute_within_ns: nanos(approval.execute_within),
+            round: approval.round,
+            binding: approval.binding.0,
+            decisions: approval.decisions.iter().map(DecisionRow::of).collect(),
+            approved_at: approval.approved_at.map(Timestamp::micros),
+        }
+    }
+
+    fn approval(self) -> Result<Approval, Unavailable> {
+        Ok(Approval {
+            number: self.number,
+            nonce: self.nonce,
+            requirements: self.requirements.into_iter().map(RequirementRow::requirement).collect::<Result<_, _>>()?,
+            asked_at: Timestamp::from_micros(self.asked_at),
+            decide_by: Timestamp::from_micros(self.decide_by),
+            execute_within: Duration::from_nanos(self.execute_within_ns),
+            round: self.round,
+            binding: Digest(self.binding),
+            decisions: self.decisions.into_iter().map(DecisionRow::decision).collect::<Result<_, _>>()?,
+            approved_at: self.approved_at.map(Timestamp::from_micros),
+        })
+    }
+}
+
+impl<'a> RequirementRow<'a> {
+    fn of(need: &'a Requirement) -> Self {
+        Self {
+            group: need.group.as_str(),
+            quorum: need.quorum,
+            assurance: row_word::assurance(need.assurance),
+            rule: &need.rule,
+            ttl_ns: need.ttl.map(nanos),
+        }
+    }
+
+    fn requirement(self) -> Result<Requirement, Unavailable> {
+        Ok(Requirement {
+            group: row_word::text(self.group)?,
+            quorum: self.quorum,
+            assurance: row_word::read::<Assurance>(self.assurance, &row_word::ASSURANCES)?,
+            rule: self.rule.to_owned(),
+            ttl: self.ttl_ns.map(Duration::from_nanos),
+        })
+    }
+}
+
+impl<'a> DecisionRow<'a> {
+    fn of(decision: &'a Decision) -> Self {
+        Self {
+            by: decision.by.as_str(),
+            credential: CredentialRow::of(&decision.credential),
+            groups: decision.groups.iter().map(crate::domain::id::GroupName::as_str).collect(),
+            approve: decision.verdict == Verdict::Approve,
+            reason: decision.reason.as_deref(),
+            assurance: row_word::assurance(decision.assurance),
+            self_approved: decision.self_approved,
+            binding: decision.binding.0,
+            at: decision.at.micros(),
+        }
+    }
+
+    fn decision(self) -> Result<Decision, Unavailable> {
+        Ok(Decision {
+            by: row_word::text(self.by)?,
+            credential: self.credential.credential()?,
+            groups: self.groups.into_iter().map(row_word::text).collect::<Result<_, _>>()?,
+            verdict: if self.approve { Verdict::Approve } else { Verdict::Reject },
+            reason: self.reason.map(str::to_owned),
+            assurance: row_word::read::<Assurance>(self.assurance, &row_word::ASSURANCES)?,
+            self_approved: self.self_approved,
+            binding: Digest(self.binding),
+            at: Timestamp::from_micros(self.at),
+        })
+    }
+}
+
+/// Nanoseconds of a span; 584 years at most.
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
