@@ -414,3 +414,5 @@ fn unavailable(why: &Unavailable) -> Denial {
         .retry_after(Duration::from_secs(1))
 }
 
+#[cfg(test)]
+mod tests;
