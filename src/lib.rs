@@ -1,8 +1,10 @@
 //! toolctl: see the modules; the crate documentation comes with the daemon.
 
 pub mod api;
+pub mod config;
 pub mod domain;
 pub mod guard;
 pub mod pipeline;
 pub mod store;
 pub mod tool;
+pub mod transport;
