@@ -1,6 +1,8 @@
 //! toolctl: see the modules; the crate documentation comes with the daemon.
 
 pub mod api;
+pub mod authn;
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod guard;
