@@ -7,6 +7,7 @@ pub mod config;
 pub mod domain;
 pub mod guard;
 pub mod pipeline;
+pub mod server;
 pub mod store;
 pub mod tool;
 pub mod transport;
