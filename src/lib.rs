@@ -4,6 +4,7 @@ pub mod api;
 pub mod authn;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod domain;
 pub mod guard;
 pub mod pipeline;

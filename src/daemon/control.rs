@@ -1,0 +1,110 @@
+//! The reins of a running daemon: what it says about itself, how it loads its rules again, how it stops.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::clock::SystemClock;
+use crate::domain::audit::{AuditRecord, RecordType};
+use crate::domain::denial::{Code, Denial, Stage};
+use crate::domain::time::Timestamp;
+use crate::pipeline::Pipeline;
+use crate::pipeline::port::{Clock as _, Control, DaemonFacts, Ledger as _, Wait};
+use crate::server::Shutdown;
+use crate::store::redb::RedbStore;
+
+use super::{CannotStart, Inputs, Plan, Started, rules};
+
+/// Holds a running daemon.
+pub struct Reins {
+    inputs: Inputs,
+    facts: DaemonFacts,
+    shutdown: Shutdown,
+    path: OnceLock<Weak<Pipeline>>,
+    store: Arc<RedbStore>,
+    clock: Arc<SystemClock>,
+    /// One reload at a time: the last one asked for is the one in force.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+impl Reins {
+    pub(super) fn new(
+        inputs: Inputs,
+        started: &Started,
+        now: Timestamp,
+        store: Arc<RedbStore>,
+        clock: Arc<SystemClock>,
+    ) -> Self {
+        let facts = DaemonFacts {
+            pid: std::process::id(),
+            started_at: now,
+            listeners: started.listeners.clone(),
+            data_dir: started.state.display().to_string(),
+            notes: started.notes.clone(),
+        };
+        let (path, reloading) = (OnceLock::new(), tokio::sync::Mutex::new(()));
+        Self { inputs, facts, shutdown: Shutdown::new(), path, store, clock, reloading }
+    }
+
+    pub(super) fn hold(&self, path: &Arc<Pipeline>) {
+        // It is set once, by whoever made it.
+        let _set_before = self.path.set(Arc::downgrade(path));
+    }
+
+    /// The order to stop.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Loads config, policies and tools again. Places to listen, keys of the environment and local users stay as
+    /// they were until the next start. If anything is wrong the old ones stay in force.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub async fn reload_rules(&self) -> Result<Vec<String>, CannotStart> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let Some(path) = self.path.get().and_then(Weak::upgrade) else { return Ok(Vec::new()) };
+        let before = path.rules();
+        let fresh = rules::load(&Plan::load(&self.inputs)?, Some(&before))?;
+        let changed = self.store.register_tools(super::definitions(&fresh), self.clock.now()).await?;
+        let (old, new) = (before.policies.digest(), fresh.policies.digest());
+        if old == new {
+            path.replace_rules(fresh);
+            return Ok(vec![format!("the policies are the same; {changed} tools are new, changed or gone")]);
+        }
+        let record = AuditRecord::new(RecordType::PolicyActivated, self.clock.now())
+            .detail("policy", new.to_string())
+            .detail("before", old.to_string());
+        // From here on permits of the old policies open nothing, and those of the new ones do: calls between
+        // the two steps decide again.
+        self.store.activate_policy(new, record).await?;
+        path.replace_rules(fresh);
+        Ok(vec![format!("policies: {} before, {} now", old.short(), new.short())])
+    }
+}
+
+impl Control for Reins {
+    fn facts(&self) -> DaemonFacts {
+        self.facts.clone()
+    }
+
+    fn reload(&self) -> Wait<'_, Result<Vec<String>, Denial>> {
+        Box::pin(async {
+            self.reload_rules().await.map_err(|cannot| {
+                let hint = cannot.hint();
+                match cannot {
+                    CannotStart::Unavailable(why) => {
+                        let detail = "no record can be written, so the old rules stay in force";
+                        Denial::new(Stage::Store, Code::AuditUnavailable, detail).hint(hint).log(why.why)
+                    }
+                    cannot => {
+                        let detail = format!("the old rules stay in force: {cannot}");
+                        Denial::new(Stage::Policy, Code::RequestMalformed, detail).hint(hint)
+                    }
+                }
+            })
+        })
+    }
+
+    fn stop(&self) {
+        self.shutdown.begin();
+    }
+}
