@@ -1,0 +1,130 @@
+//! What may be typed to look at calls, approvals and tools, and to decide.
+
+use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCandidates;
+
+use super::words::resolution;
+use crate::cli::dynamic::complete;
+use crate::domain::call::Resolution;
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// #17, 17, apr_… or call_…
+    #[arg(value_name = "ID", add = ArgValueCandidates::new(complete::approval_numbers))]
+    pub ids: Vec<String>,
+    /// Decide without asking
+    // Not the global `-y`: that one answers confirmations, never approvals.
+    #[arg(long = "yes")]
+    pub decide: bool,
+    /// Your words for the record
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Decide only about these contents
+    #[arg(long, value_name = "DIGEST")]
+    pub expect_digest: Option<String>,
+}
+
+/// `deny`.
+#[derive(Debug, Args)]
+pub struct DenyArgs {
+    /// #17, 17, apr_… or call_…
+    #[arg(value_name = "ID", required = true, add = ArgValueCandidates::new(complete::approval_numbers))]
+    pub ids: Vec<String>,
+    /// Why; asked for on a terminal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `approvals`.
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// List what waits, oldest first
+    List(PageArgs),
+    /// Show all that an approver needs to see
+    Show {
+        /// #17, 17, apr_… or call_…
+        #[arg(value_name = "ID", add = ArgValueCandidates::new(complete::approval_numbers))]
+        id: String,
+    },
+    /// Follow approvals as they are asked for and decided
+    Watch,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PageArgs {
+    /// How many at most
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Where the page before ended
+    #[arg(long, value_name = "CURSOR")]
+    pub cursor: Option<String>,
+}
+
+/// `calls`.
+#[derive(Debug, Subcommand)]
+pub enum CallsCommand {
+    /// List calls, newest first
+    List {
+        /// Only of this requester
+        #[arg(long, value_name = "NAME")]
+        principal: Option<String>,
+        /// Only of this tool
+        #[arg(long, value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
+        tool: Option<String>,
+        /// Only in this state, for example awaiting_approval
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// Only since then: a time, or a span such as 2h
+        #[arg(long, value_name = "WHEN")]
+        since: Option<String>,
+        /// Which page.
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// Show one call
+    Show {
+        /// The call
+        #[arg(value_name = "CALL", add = ArgValueCandidates::new(complete::call_ids))]
+        id: String,
+    },
+    /// Take a call back before it starts
+    Cancel {
+        /// The call
+        #[arg(value_name = "CALL", add = ArgValueCandidates::new(complete::call_ids))]
+        id: String,
+    },
+    /// Say how a call in doubt ended
+    Resolve {
+        /// The call
+        #[arg(value_name = "CALL", add = ArgValueCandidates::new(complete::call_ids))]
+        id: String,
+        /// It happened, it did not, or it did not and shall run after the same approvals
+        // `--as succeeded` says the same: see `Globals::take_resolution`.
+        #[arg(value_name = "succeeded|failed|rerun", value_parser = resolution)]
+        resolution: Option<Resolution>,
+        /// In your words
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+}
+
+/// `tools`.
+#[derive(Debug, Subcommand)]
+pub enum ToolsCommand {
+    /// List the tools you may see
+    List,
+    /// Find tools by their words
+    Search {
+        /// The words
+        #[arg(value_name = "WORD", required = true)]
+        words: Vec<String>,
+    },
+    /// Show one tool
+    Show {
+        /// Its name
+        #[arg(value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
+        name: String,
+    },
+}
