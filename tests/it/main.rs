@@ -1,0 +1,33 @@
+//! One test binary for everything that needs more than one module: a real daemon, its doors, its client, and
+//! what they leave on disk.
+
+#[cfg(test)]
+mod approvals;
+#[cfg(test)]
+mod architecture;
+#[cfg(test)]
+mod canonical;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod examples;
+// Builds without debug assertions have no fail points.
+#[cfg(all(test, debug_assertions))]
+#[cfg(test)]
+mod failpoints;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod waits;
