@@ -1,0 +1,155 @@
+//! The load generator: so many connections over a Unix socket, each sending its next request when the last
+//! one is answered. It is one thread, so that it takes at most one core from what it measures; what it can
+//! do at most is seen against the bare echo.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::sync::Barrier;
+
+use super::Fault;
+
+/// What is asked again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// A tool that writes, with an idempotency key of its own each time.
+    CreateTicket,
+    /// A tool that reads.
+    SearchCustomer,
+}
+
+/// Arguments of the tool that writes.
+pub const TICKET: &str =
+    r#"{"customer_id":1,"title":"Login broken","description":"since the update of last night","priority":"high"}"#;
+
+/// Makes every idempotency key of this process another one.
+static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
+
+impl Operation {
+    /// Its name, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CreateTicket => "create_ticket",
+            Self::SearchCustomer => "search_customer",
+        }
+    }
+
+    fn request(self) -> Result<Request<Full<Bytes>>, Fault> {
+        let request = Request::post(match self {
+            Self::CreateTicket => "/tools/create_ticket",
+            Self::SearchCustomer => "/tools/search_customer",
+        });
+        let request = request.header("host", "localhost").header("content-type", "application/json");
+        Ok(match self {
+            Self::CreateTicket => {
+                let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
+                let request = request.header("idempotency-key", format!("measure-{key:020}"));
+                request.body(Full::new(Bytes::from_static(TICKET.as_bytes())))?
+            }
+            Self::SearchCustomer => request.body(Full::new(Bytes::from_static(br#"{"query":"nordic"}"#)))?,
+        })
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct Sample {
+    /// Answers.
+    pub calls: u64,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// Of each call, shortest first.
+    latencies: Vec<Duration>,
+}
+
+impl Sample {
+    /// From the latencies of all calls.
+    pub fn new(elapsed: Duration, mut latencies: Vec<Duration>) -> Self {
+        latencies.sort_unstable();
+        Self { calls: latencies.len() as u64, elapsed, latencies }
+    }
+
+    /// Calls a second.
+    pub fn rate(&self) -> f64 {
+        self.calls as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The latency that this share of the calls did not exceed, in microseconds.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let place = (self.latencies.len() as f64 * share) as usize;
+        let place = place.min(self.latencies.len().saturating_sub(1));
+        self.latencies.get(place).map_or(0.0, |latency| latency.as_secs_f64() * 1e6)
+    }
+}
+
+/// Asks for `span` over so many connections.
+///
+/// # Errors
+/// When an answer is no success: then there is nothing to measure.
+pub fn drive(socket: &Path, operation: Operation, connections: usize, span: Duration) -> Result<Sample, Fault> {
+    std::thread::scope(|scope| {
+        let generator = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(all(socket, operation, connections, span))
+        });
+        generator.join().map_err(|_| "the load generator stopped")?
+    })
+}
+
+async fn all(socket: &Path, operation: Operation, connections: usize, span: Duration) -> Result<Sample, Fault> {
+    let barrier = Arc::new(Barrier::new(connections + 1));
+    let mut tasks = Vec::with_capacity(connections);
+    for _ in 0..connections {
+        let sender = connect(socket).await?;
+        let barrier = Arc::clone(&barrier);
+        tasks.push(tokio::spawn(async move {
+            barrier.wait().await;
+            one(sender, operation, span).await
+        }));
+    }
+    barrier.wait().await;
+    let start = Instant::now();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.extend(task.await??);
+    }
+    Ok(Sample::new(start.elapsed(), latencies))
+}
+
+async fn connect(socket: &Path) -> Result<SendRequest<Full<Bytes>>, Fault> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    sender.ready().await?;
+    Ok(sender)
+}
+
+async fn one(
+    mut sender: SendRequest<Full<Bytes>>,
+    operation: Operation,
+    span: Duration,
+) -> Result<Vec<Duration>, Fault> {
+    let end = Instant::now() + span;
+    let mut latencies = Vec::with_capacity(1_024);
+    let mut now = Instant::now();
+    while now < end {
+        let answer = sender.send_request(operation.request()?).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if !status.is_success() {
+            return Err(format!("`{}` answered {status}: {}", operation.name(), String::from_utf8_lossy(&body)).into());
+        }
+        sender.ready().await?;
+        let then = std::mem::replace(&mut now, Instant::now());
+        latencies.push(now - then);
+    }
+    Ok(latencies)
+}
