@@ -125,7 +125,7 @@ impl CliError {
         Self {
             exit,
             code: code.to_owned(),
-            message: message.into(),
+            message: without_number(message.into()),
             hint: None,
             tries: Vec::new(),
             details: Box::default(),
@@ -265,6 +265,18 @@ impl CliError {
     }
 }
 
+/// A system error in words alone: its number says nothing to whoever reads it.
+fn without_number(message: String) -> String {
+    match message.find(" (os error ") {
+        Some(at) => {
+            let (words, number) = message.split_at(at);
+            let rest = number.split_once(')').map_or("", |(_, rest)| rest);
+            format!("{words}{rest}")
+        }
+        None => message,
+    }
+}
+
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         let message = error.to_string();
@@ -380,5 +392,13 @@ mod tests {
              with `--socket` or `TOOLCTL_SOCKET`\n  try:  toolctl serve\n"
         );
         assert_eq!(error.exit.status(), 7);
+    }
+
+    #[test]
+    fn a_system_error_is_told_without_its_number() {
+        let missing = std::io::Error::from_raw_os_error(2);
+        let error = CliError::io("cannot read `x`", &missing);
+        assert_eq!(error.message, "cannot read `x`: No such file or directory");
+        assert_eq!(without_number("a (os error 13): b".to_owned()), "a: b");
     }
 }
