@@ -7,5 +7,6 @@ pub mod audit;
 pub mod calls;
 pub mod desk;
 pub mod endpoint;
+pub mod mcp;
 pub mod problem;
 pub mod tools;

@@ -54,6 +54,11 @@ pub fn eligible(
 }
 
 impl Eligible {
+    /// Whether it is the reviewer's own call, or one made on the reviewer's behalf.
+    pub const fn is_own(&self) -> bool {
+        self.self_approved
+    }
+
     /// The decision of the person this was proved for.
     pub fn decision(
         &self,

@@ -46,6 +46,15 @@ impl Pipeline {
         let Some(asked) = &call.approval else { return Err(no_approval(ballot.approval)) };
         let eligible = approval::eligible(&reviewer, &call.principal, &call.chain, &asked.requirements)
             .map_err(|no| no.about(call.id))?;
+        if eligible.is_own() && !ballot.own_calls {
+            return Err(Denial::new(
+                Stage::Approval,
+                Code::NotAllowed,
+                format!("`{}` cannot decide about its own calls in this way", reviewer.id),
+            )
+            .hint("decide on a terminal: toolctl approve")
+            .about(call.id));
+        }
         let binding = looked_at(ballot.looked_at, asked.binding, &call)?;
         let decision = eligible.decision(&reviewer, ballot.verdict, binding, ballot.reason.clone(), now);
         let conditions = Conditions { credentials: vec![reviewer.credential.clone()], ..Conditions::default() };

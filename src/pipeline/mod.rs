@@ -20,12 +20,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::domain::audit::AuditRecord;
 use crate::domain::call::Again;
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::{IdempotencyKey, PrincipalId};
+use crate::domain::id::PrincipalId;
 use crate::domain::outcome::Effect;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
@@ -92,6 +92,8 @@ pub struct Settings {
 pub struct Pipeline {
     ports: Ports,
     rules: RwLock<Arc<Rulebook>>,
+    /// Counts replacements of the rules.
+    edition: watch::Sender<u64>,
     epoch: u64,
     waiters: Waiters,
     running: AtomicU64,
@@ -109,6 +111,7 @@ impl Pipeline {
         Self {
             ports,
             rules: RwLock::new(Arc::new(rules)),
+            edition: watch::Sender::new(0),
             epoch,
             waiters: Waiters::default(),
             running: AtomicU64::new(0),
@@ -140,7 +143,7 @@ impl Pipeline {
         let tool = rules.find(&asked.tool, &principal)?;
         let arguments = rules.schemas.check(&tool, &asked.arguments)?;
         let reason = reason_of(asked)?;
-        let seed = self.seed(asked.key.clone(), reason, now);
+        let seed = self.seed(asked, reason, now);
         let case = Case { principal: &principal, tool: &tool, arguments: &arguments, asked, now };
         for _ in 0..POLICY_ATTEMPTS {
             let rules = self.rules();
@@ -256,6 +259,22 @@ impl Pipeline {
     /// Puts other rules into force; the ledger must have activated their policies before.
     pub fn replace_rules(&self, rules: Rulebook) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.edition.send_modify(|edition| *edition += 1);
+    }
+
+    /// Sees the rules being replaced: what a caller may see can have changed.
+    pub fn rules_replaced(&self) -> watch::Receiver<u64> {
+        self.edition.subscribe()
+    }
+
+    /// The time, as the pipeline tells it.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Sixteen random bytes.
+    pub fn chance(&self) -> [u8; 16] {
+        self.ports.chance.draw(self.now()).nonce
     }
 
     /// How many calls are running.
@@ -300,11 +319,11 @@ impl Pipeline {
         std::mem::take(&mut *self.too_fast.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn seed(&self, key: Option<IdempotencyKey>, reason: Option<String>, now: Timestamp) -> Seed {
+    fn seed(&self, asked: &Submission, reason: Option<String>, now: Timestamp) -> Seed {
         let Draw { id, salt, nonce } = self.ports.chance.draw(now);
         // Without a key of the caller's the call gets its id: nobody else can have used it.
-        let key = key.unwrap_or_else(|| id.into());
-        Seed { id, key, reason, salt, nonce }
+        let key = asked.key.clone().unwrap_or_else(|| id.into());
+        Seed { id, key, reason, salt, nonce, labels: asked.labels.clone() }
     }
 
     /// Records a no, so that it is never given silently. Refused credentials and rates are counted and
@@ -370,7 +389,7 @@ impl Carried {
 /// The requester's own approval, when the tool has an argument for it, it is true, and this principal may
 /// decide about its own calls; otherwise the argument counts for nothing.
 fn confirmation(case: &Case<'_>, opening: &Opening) -> Option<crate::domain::approval::Decision> {
-    let name = case.tool.confirm_argument.as_deref()?;
+    let name = case.tool.confirm_argument.as_deref().filter(|_| case.asked.may_confirm)?;
     let asked = case.arguments.value().get(name).and_then(Value::as_bool)?;
     let approval = opening.call().approval.as_ref().filter(|_| asked)?;
     let who = case.principal;

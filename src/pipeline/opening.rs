@@ -16,6 +16,7 @@ use crate::guard::policy::Permit;
 use crate::guard::schema::Arguments;
 
 use super::port::{Fatigue, InStore};
+use super::submission::Labels;
 
 /// What the caller and chance contribute to a call.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Seed {
     pub salt: [u8; 16],
     /// Behind the binding.
     pub nonce: [u8; 16],
+    /// How the request came.
+    pub labels: Labels,
 }
 
 /// How the opened call starts, if nobody has to agree.
@@ -144,7 +147,19 @@ impl Opening {
             call.approval = Some(approval);
             call.state = CallState::AwaitingApproval;
         }
-        Ok(Self::from_parts(call, permit.fact(), start, None, fatigue))
+        let mut opening = Self::from_parts(call, permit.fact(), start, None, fatigue);
+        opening.label(seed.labels);
+        Ok(opening)
+    }
+
+    /// Writes the labels into the first record, each cut to a bearable length.
+    fn label(&mut self, labels: Labels) {
+        const LONGEST: usize = 120;
+        let Labels { key_from, client, trace } = labels;
+        let labels = [("key_from", key_from.map(str::to_owned)), ("client", client), ("trace", trace)];
+        for (name, value) in labels.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            self.draft.detail.insert(name.to_owned(), value.chars().take(LONGEST).collect());
+        }
     }
 
     /// Puts an opening together without a permit. Only for [`Opening::new`] and the stores' own tests, hence

@@ -74,6 +74,28 @@ impl Pipeline {
         self.ports.authn.identify(presented, self.ports.clock.now()).map(drop)
     }
 
+    /// Who the caller is, or the no of a caller nobody knows. It charges nothing.
+    ///
+    /// # Errors
+    /// Unauthenticated, or rate-limited after repeated failures.
+    pub fn recognised(&self, presented: &Presented) -> Result<Principal, Denial> {
+        self.ports.authn.identify(presented, self.ports.clock.now())
+    }
+
+    /// The tools that this caller may see, without charging its rate limit: for following their changes.
+    ///
+    /// # Errors
+    /// As [`Pipeline::recognised`].
+    pub fn visible_tools(&self, presented: &Presented) -> Result<Vec<ToolView>, Denial> {
+        self.recognised(presented).map(|principal| self.seen_by(&principal))
+    }
+
+    fn seen_by(&self, principal: &Principal) -> Vec<ToolView> {
+        let rules = self.rules();
+        let seen = rules.catalog.iter().filter(|tool| rules.find(tool.name.as_str(), principal).is_ok());
+        seen.map(|tool| self.view(principal, tool)).filter(|view| view.standing != Standing::Denied).collect()
+    }
+
     /// One call; waits up to `wait` for its end.
     pub async fn show(&self, presented: Presented, id: CallId, wait: Duration) -> Answer<Reply> {
         self.looking(&presented, async |principal| {
@@ -152,12 +174,7 @@ impl Pipeline {
 
     /// The tools the caller may see: inside its credential's scope, on the allowlist, and not surely denied.
     pub async fn tools(&self, presented: Presented) -> Answer<Vec<ToolView>> {
-        self.looking(&presented, async |principal| {
-            let rules = self.rules();
-            let seen = rules.catalog.iter().filter(|tool| rules.find(tool.name.as_str(), &principal).is_ok());
-            Ok(seen.map(|tool| self.view(&principal, tool)).filter(|view| view.standing != Standing::Denied).collect())
-        })
-        .await
+        self.looking(&presented, async |principal| Ok(self.seen_by(&principal))).await
     }
 
     /// One tool, if the caller may see it.

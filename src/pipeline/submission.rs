@@ -33,6 +33,22 @@ pub struct Submission {
     pub wait: Duration,
     /// Through which door: `rest`, `compat`, `mcp`.
     pub transport: &'static str,
+    /// The tool's own argument for the requester's approval counts, if the requester may approve its own calls.
+    /// Never where a model writes the arguments.
+    pub may_confirm: bool,
+    /// What the first record says about how the request came.
+    pub labels: Labels,
+}
+
+/// How a request came: labels for the log, never authority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// From where the idempotency key was taken, when there was more than one place for it.
+    pub key_from: Option<&'static str>,
+    /// The client's name and version, as it says.
+    pub client: Option<String>,
+    /// The caller's trace (W3C Trace Context, `traceparent`), when it is valid.
+    pub trace: Option<String>,
 }
 
 /// An answer, with what the rate limit says when the caller was recognised.
@@ -114,6 +130,9 @@ pub struct Ballot {
     pub assurance: Assurance,
     /// How long to wait for the end of the call.
     pub wait: Duration,
+    /// It counts for calls of the decider's own, if the decider may approve those. Never where a model writes
+    /// the decision.
+    pub own_calls: bool,
 }
 
 /// What policy would decide, and why.

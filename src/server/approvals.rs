@@ -82,6 +82,7 @@ fn ballot(visit: &mut Visit, request: NewDecision) -> Result<Ballot, Denial> {
         looked_at,
         reason: request.reason,
         assurance: Assurance::A0,
+        own_calls: true,
     })
 }
 

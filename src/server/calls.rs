@@ -13,7 +13,7 @@ use crate::api::endpoint::Endpoint as _;
 use crate::domain::denial::Denial;
 use crate::domain::id::CallId;
 use crate::pipeline::port::CallFilter;
-use crate::pipeline::submission::{Answer, Reply, Submission};
+use crate::pipeline::submission::{Answer, Labels, Reply, Submission};
 
 use super::decode::{self, malformed};
 use super::respond;
@@ -51,6 +51,8 @@ fn submission(mut visit: Visit) -> Result<(Submission, OwnedSemaphorePermit), De
         reason: request.reason,
         wait,
         transport: "rest",
+        may_confirm: true,
+        labels: Labels::default(),
     };
     Ok((submission, visit.slot))
 }

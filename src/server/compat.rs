@@ -17,7 +17,7 @@ use crate::domain::json::{self, Canonical};
 use crate::domain::outcome::Outcome;
 use crate::domain::tool::EffectClass;
 use crate::endpoints;
-use crate::pipeline::submission::{Answer, Ballot, LookedAt, Reply, Submission};
+use crate::pipeline::submission::{Answer, Ballot, Labels, LookedAt, Reply, Submission};
 
 use super::approvals::{DECISION_WAIT, reference};
 use super::respond;
@@ -77,6 +77,8 @@ fn submission(mut visit: Visit) -> Result<(Submission, OwnedSemaphorePermit), De
         reason: None,
         wait,
         transport: "compat",
+        may_confirm: true,
+        labels: Labels::default(),
     };
     Ok((submission, visit.slot))
 }
@@ -187,6 +189,7 @@ async fn confirm(mut visit: Visit, request: Confirmation) -> respond::Reply {
         reason: None,
         assurance: Assurance::A0,
         wait,
+        own_calls: true,
     };
     let answer: Answer<Reply> = visit.door.pipeline.decide(ballot).await;
     respond::answer_with(answer, |reply| {

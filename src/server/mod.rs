@@ -15,6 +15,7 @@ mod credential;
 mod decode;
 mod desk;
 mod limits;
+mod mcp;
 mod openapi;
 mod operations;
 mod origin;

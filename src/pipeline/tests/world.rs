@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::port::*;
 use super::super::rulebook::Rulebook;
-use super::super::submission::{Answer, Ballot, LookedAt, Reply, Submission};
+use super::super::submission::{Answer, Ballot, Labels, LookedAt, Reply, Submission};
 use super::super::{Pipeline, Ports, Settings};
 use crate::domain::approval::{Assurance, Verdict};
 use crate::domain::audit::{AuditRecord, RecordType, Report, Verifier};
@@ -236,6 +236,8 @@ impl World {
             reason: None,
             wait: Duration::ZERO,
             transport: "rest",
+            may_confirm: true,
+            labels: Labels::default(),
         }
     }
 
@@ -257,6 +259,7 @@ impl World {
             reason: None,
             assurance: Assurance::A0,
             wait: Duration::from_secs(30),
+            own_calls: true,
         }
     }
 

@@ -1,0 +1,178 @@
+//! One request on its way through the door: who asks, in which revision, what their client can do, and the way
+//! back to them before the answer. The same over HTTP and over lines.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::mcp::{Era, Version, meta};
+use crate::pipeline::port::Presented;
+use crate::server::Shutdown;
+
+/// One request.
+#[derive(Clone)]
+pub struct Exchange {
+    /// The revision it is in.
+    pub version: Version,
+    /// What the caller showed.
+    pub presented: Presented,
+    /// The client's name and version, as it says: a label, never authority.
+    pub client: Option<String>,
+    /// What the client says it can do.
+    pub capabilities: Arc<Map<String, Value>>,
+    /// `params._meta`.
+    pub meta: Arc<Map<String, Value>>,
+    /// The `Idempotency-Key` header, over HTTP.
+    pub header_key: Option<String>,
+    /// The `traceparent` header, over HTTP.
+    pub header_trace: Option<String>,
+    /// Over lines, where one peer carries several conversations' requests; else over HTTP.
+    pub lines: bool,
+    /// Messages to the client before the answer.
+    pub outlet: Outlet,
+    /// Given when the client took the request back, or (modern, over HTTP) hung up.
+    pub gone: Shutdown,
+    /// Where answers to our own requests come in; none when this client cannot be asked.
+    pub asks: Option<Asking>,
+}
+
+/// The way to a client before the answer: whole JSON-RPC messages. When nobody reads it any more, sending does
+/// nothing.
+#[derive(Clone)]
+pub struct Outlet(mpsc::Sender<Bytes>);
+
+impl Outlet {
+    /// An outlet and its reading end. A client that reads slowly slows its sender down.
+    pub fn new() -> (Self, mpsc::Receiver<Bytes>) {
+        const IN_FLIGHT: usize = 16;
+        let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+        (Self(sender), receiver)
+    }
+
+    /// An outlet to an existing writer.
+    pub const fn to(writer: mpsc::Sender<Bytes>) -> Self {
+        Self(writer)
+    }
+
+    /// Sends one message; whether somebody still reads.
+    pub async fn send(&self, message: Bytes) -> bool {
+        self.0.send(message).await.is_ok()
+    }
+}
+
+impl Exchange {
+    /// The family of its revision.
+    pub const fn era(&self) -> Era {
+        self.version.era()
+    }
+
+    /// What the client declared under this capability.
+    pub fn capability(&self, name: &str) -> Option<&Value> {
+        self.capabilities.get(name)
+    }
+
+    /// Sends a notification on the stream of this request; whether somebody still reads.
+    pub async fn notify(&self, method: &str, params: Value) -> bool {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        self.outlet.send(message.to_string().into()).await
+    }
+
+    /// Tells how far it is, if the client wants to know. `progress` grows with each call.
+    pub async fn progress(&self, progress: f64, total: Option<f64>, message: &str) {
+        let Some(token) = self.meta.get(meta::PROGRESS_TOKEN) else { return };
+        let mut params = json!({ "progressToken": token, "progress": progress });
+        if let Some(members) = params.as_object_mut() {
+            if let Some(total) = total {
+                members.insert("total".to_owned(), total.into());
+            }
+            if self.version > Version::V2024_11_05 {
+                members.insert("message".to_owned(), message.into());
+            }
+        }
+        self.notify("notifications/progress", params).await;
+    }
+
+    /// Asks the client for something (legacy only: a modern client is asked by a result) and waits for its
+    /// answer: the result, or the error. None when it cannot be asked or is gone.
+    pub async fn ask(&self, method: &str, params: Value) -> Option<Result<Box<RawValue>, Box<RawValue>>> {
+        let asks = self.asks.as_ref().filter(|_| self.era() == Era::Legacy)?;
+        let (id, answer) = asks.expect();
+        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+        if !self.outlet.send(message.to_string().into()).await {
+            return None;
+        }
+        tokio::select! {
+            answer = answer => answer.ok(),
+            () = self.gone.begun() => None,
+        }
+    }
+}
+
+type Answer = Result<Box<RawValue>, Box<RawValue>>;
+type Expected = HashMap<(String, String), oneshot::Sender<Answer>>;
+
+/// Our requests to clients that have no answer yet, by conversation. In memory only: a client of a daemon that
+/// is gone asks again anyway.
+#[derive(Default)]
+pub struct Asks {
+    expected: Mutex<Expected>,
+    next: AtomicU64,
+}
+
+impl Asks {
+    /// The asks of one conversation, named so that no other has its name.
+    pub fn of(self: &Arc<Self>, conversation: &str) -> Asking {
+        Asking { asks: Arc::clone(self), conversation: conversation.to_owned() }
+    }
+}
+
+/// The asks of one conversation.
+#[derive(Clone)]
+pub struct Asking {
+    asks: Arc<Asks>,
+    conversation: String,
+}
+
+impl Asking {
+    fn expect(&self) -> (String, Expecting) {
+        let id = format!("toolctl-{}", self.asks.next.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = oneshot::channel();
+        let key = (self.conversation.clone(), id.clone());
+        self.asks.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), sender);
+        (id, Expecting { asks: Arc::clone(&self.asks), key, receiver })
+    }
+
+    /// Hands over the answer to one of our requests, by its id as JSON text; whether it was expected.
+    pub fn answered(&self, id: &str, answer: Answer) -> bool {
+        let Ok(id) = serde_json::from_str::<String>(id) else { return false };
+        let key = (self.conversation.clone(), id);
+        let sender = self.asks.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        sender.is_some_and(|sender| sender.send(answer).is_ok())
+    }
+}
+
+/// An answer to come; nobody expects it any more once this is dropped.
+struct Expecting {
+    asks: Arc<Asks>,
+    key: (String, String),
+    receiver: oneshot::Receiver<Answer>,
+}
+
+impl Future for Expecting {
+    type Output = Result<Answer, oneshot::error::RecvError>;
+
+    fn poll(self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.get_mut().receiver).poll(cx)
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        self.asks.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}

@@ -1,0 +1,292 @@
+//! The conversation itself, the same over HTTP and over lines: in which revision a request is, the answers that
+//! are about the conversation and not about tools, and how a result is written in each revision.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::api::mcp::{self, Era, Fault, Version, meta};
+use crate::server::Shutdown;
+
+use super::exchange::{Asks, Exchange};
+use super::message::Request;
+use super::seal::Seal;
+use super::service::{Body, Change, Changes, Service};
+
+/// What all conversations share.
+pub struct Mcp {
+    /// Answers what is not about the conversation.
+    pub service: Arc<dyn Service>,
+    /// Seals what clients bring back.
+    pub seal: Seal,
+    /// Our own requests to clients.
+    pub asks: Arc<Asks>,
+    /// The order to stop.
+    pub shutdown: Shutdown,
+}
+
+/// What a request says about itself.
+#[derive(Debug, Default)]
+pub struct Envelope {
+    /// `params._meta`.
+    pub meta: Map<String, Value>,
+}
+
+/// What a modern request says about its client, checked.
+#[derive(Debug)]
+pub struct Said {
+    /// The revision.
+    pub version: Version,
+    /// What the client can do.
+    pub capabilities: Map<String, Value>,
+    /// Its name and version.
+    pub client: Option<String>,
+}
+
+impl Envelope {
+    /// Reads `params._meta`; nothing when there is none.
+    ///
+    /// # Errors
+    /// A `_meta` that is no object.
+    pub fn of(request: &Request) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct WithMeta {
+            #[serde(rename = "_meta", default)]
+            meta: Map<String, Value>,
+        }
+        let Some(params) = &request.params else { return Ok(Self::default()) };
+        serde_json::from_str(params.get())
+            .map(|WithMeta { meta }| Self { meta })
+            .map_err(|error| Fault::invalid_meta(format!("`params._meta` is not an object: {error}")))
+    }
+
+    /// The revision it names; none for a legacy request.
+    pub fn version(&self) -> Option<&Value> {
+        self.meta.get(meta::VERSION)
+    }
+
+    /// Whether it is of the modern era, by itself or by what its header says.
+    pub fn is_modern(&self, method: &str, header: Option<&str>) -> bool {
+        self.version().is_some()
+            || header.is_some_and(|header| header >= Version::V2026_07_28.word())
+            || matches!(method, "server/discover" | "subscriptions/listen")
+    }
+
+    /// What every modern request must say. The version is not yet judged.
+    ///
+    /// # Errors
+    /// -32602, naming the member that is missing or malformed.
+    pub fn must(&self) -> Result<(&str, &Map<String, Value>), Fault> {
+        let version = self.meta.get(meta::VERSION).and_then(Value::as_str);
+        let version = version.ok_or_else(|| required(meta::VERSION, "a string"))?;
+        let capabilities = self.meta.get(meta::CLIENT_CAPABILITIES).and_then(Value::as_object);
+        let capabilities = capabilities.ok_or_else(|| required(meta::CLIENT_CAPABILITIES, "an object"))?;
+        Ok((version, capabilities))
+    }
+
+    /// What every modern request says, in a revision that we speak.
+    ///
+    /// # Errors
+    /// As [`Envelope::must`], and -32022.
+    pub fn said(&self) -> Result<Said, Fault> {
+        let (version, capabilities) = self.must()?;
+        let known = version.parse().ok().filter(|version: &Version| version.era() == Era::Modern);
+        let version = known.ok_or_else(|| Fault::unsupported_version(version))?;
+        let client = self.meta.get(meta::CLIENT_INFO).and_then(name_and_version);
+        Ok(Said { version, capabilities: capabilities.clone(), client })
+    }
+}
+
+fn required(name: &str, what: &str) -> Fault {
+    Fault::invalid_meta(format!("`params._meta[\"{name}\"]` must be {what}"))
+}
+
+/// `NAME VERSION` of `clientInfo`.
+pub fn name_and_version(info: &Value) -> Option<String> {
+    let name = info.get("name")?.as_str()?;
+    Some(match info.get("version").and_then(Value::as_str) {
+        Some(version) => format!("{name} {version}"),
+        None => name.to_owned(),
+    })
+}
+
+impl Mcp {
+    /// Answers one request: its HTTP status, and the whole message.
+    pub async fn respond(&self, request: Request, exchange: Exchange) -> (u16, String) {
+        let (id, version) = (request.id.clone(), exchange.version);
+        match self.answer(request, exchange).await {
+            Ok(body) => (200, write(&id, version, body)),
+            Err(fault) => (fault.status, fault.answer(&id)),
+        }
+    }
+
+    async fn answer(&self, request: Request, exchange: Exchange) -> Result<Body, Fault> {
+        match (request.method.as_str(), exchange.era()) {
+            ("initialize", Era::Legacy) => {
+                let capabilities = self.service.capabilities(exchange.version);
+                Ok(Body::of(&mcp::initialize(exchange.version, &capabilities, self.service.instructions())))
+            }
+            ("ping", Era::Legacy) => Ok(Body::of(&json!({}))),
+            ("server/discover", Era::Modern) => {
+                let capabilities = self.service.capabilities(exchange.version);
+                Ok(Body::discovered(&capabilities, self.service.instructions()))
+            }
+            ("subscriptions/listen", Era::Modern) => self.listen(&request, exchange).await,
+            _ => Arc::clone(&self.service).answer(request, exchange).await,
+        }
+    }
+
+    /// Tells a modern client what changes, until it goes or the daemon stops.
+    async fn listen(&self, request: &Request, exchange: Exchange) -> Result<Body, Fault> {
+        let wanted = Wanted::of(request)?;
+        let id: Value = serde_json::from_str(&request.id).unwrap_or_default();
+        // Followed before it is acknowledged: what changes in between is told.
+        let mut changes = self.service.follow(&exchange.presented);
+        let tagged = |mut params: Value| {
+            if let Some(members) = params.as_object_mut() {
+                members.insert("_meta".to_owned(), json!({ (meta::SUBSCRIPTION): id }));
+            }
+            params
+        };
+        let acknowledged =
+            tagged(json!({ "notifications": wanted.honoured(&self.service.capabilities(exchange.version)) }));
+        let mut read = exchange.notify("notifications/subscriptions/acknowledged", acknowledged).await;
+        while read {
+            let change = tokio::select! {
+                change = changes.next() => change,
+                () = self.shutdown.begun() => None,
+                () = exchange.gone.begun() => None,
+            };
+            let Some(change) = change else { break };
+            if wanted.wants(&change) {
+                let (method, params) = told(&change);
+                read = exchange.notify(method, tagged(params)).await;
+            }
+        }
+        Ok(Body::of(&json!({})).meta(meta::SUBSCRIPTION, id))
+    }
+
+    /// Tells a legacy client what changes, on the stream behind `exchange`, until it goes or the daemon stops.
+    pub async fn tell_changes(&self, mut changes: Box<dyn Changes>, exchange: &Exchange) {
+        loop {
+            let change = tokio::select! {
+                change = changes.next() => change,
+                () = self.shutdown.begun() => None,
+                () = exchange.gone.begun() => None,
+            };
+            let Some(change) = change else { return };
+            let (method, params) = told(&change);
+            if !exchange.notify(method, params).await {
+                return;
+            }
+        }
+    }
+}
+
+fn told(change: &Change) -> (&'static str, Value) {
+    match change {
+        Change::Tools => ("notifications/tools/list_changed", json!({})),
+        Change::Prompts => ("notifications/prompts/list_changed", json!({})),
+        Change::Resources => ("notifications/resources/list_changed", json!({})),
+        Change::Resource(uri) => ("notifications/resources/updated", json!({ "uri": uri })),
+    }
+}
+
+/// What a listener wants to be told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Wanted {
+    tools_list_changed: bool,
+    prompts_list_changed: bool,
+    resources_list_changed: bool,
+    resource_subscriptions: Vec<String>,
+}
+
+impl Wanted {
+    fn of(request: &Request) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct Params {
+            notifications: Wanted,
+        }
+        let params = request.params.as_ref().map_or("{}", |params| params.get());
+        serde_json::from_str(params)
+            .map(|Params { notifications }| notifications)
+            .map_err(|error| Fault::invalid_params(format!("`params.notifications`: {error}")))
+    }
+
+    fn wants(&self, change: &Change) -> bool {
+        match change {
+            Change::Tools => self.tools_list_changed,
+            Change::Prompts => self.prompts_list_changed,
+            Change::Resources => self.resources_list_changed,
+            Change::Resource(uri) => self.resource_subscriptions.contains(uri),
+        }
+    }
+
+    /// The part of it that this server can keep: what it advertises.
+    fn honoured(&self, capabilities: &Map<String, Value>) -> Map<String, Value> {
+        let says = |capability: &str, what: &str| {
+            capabilities.get(capability).and_then(|said| said.get(what)).is_some_and(|said| *said == true)
+        };
+        let mut honoured = Map::new();
+        let lists = [
+            ("toolsListChanged", self.tools_list_changed, "tools"),
+            ("promptsListChanged", self.prompts_list_changed, "prompts"),
+            ("resourcesListChanged", self.resources_list_changed, "resources"),
+        ];
+        for (name, wanted, capability) in lists {
+            if wanted && says(capability, "listChanged") {
+                honoured.insert(name.to_owned(), true.into());
+            }
+        }
+        if !self.resource_subscriptions.is_empty() && says("resources", "subscribe") {
+            honoured.insert("resourceSubscriptions".to_owned(), json!(self.resource_subscriptions));
+        }
+        honoured
+    }
+}
+
+/// The whole message of a result. What only modern clients know is left out for the others.
+fn write(id: &str, version: Version, body: Body) -> String {
+    let Body { members, kind, ttl_ms, mut meta } = body;
+    let mut text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"#);
+    let mut parts = Vec::with_capacity(5);
+    if version.era() == Era::Modern {
+        parts.push(format!(r#""resultType":"{}""#, kind.word()));
+        parts.extend(ttl_ms.map(|ttl| format!(r#""ttlMs":{ttl},"cacheScope":"private""#)));
+        meta.entry(meta::SERVER_INFO).or_insert_with(mcp::server_info);
+    }
+    if !members.is_empty() {
+        parts.push(members);
+    }
+    if !meta.is_empty() {
+        parts.push(format!(r#""_meta":{}"#, Value::Object(meta)));
+    }
+    text.push_str(&parts.join(","));
+    text.push_str("}}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_written_in_the_words_of_its_revision() {
+        let body = || Body::written(r#""tools":[]"#.to_owned()).ttl_ms(5).meta("a/b", 1);
+        assert_eq!(
+            write("7", Version::V2025_06_18, body()),
+            r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[],"_meta":{"a/b":1}}}"#
+        );
+        let modern = write("\"x\"", Version::V2026_07_28, body());
+        let info = mcp::server_info();
+        assert_eq!(
+            modern,
+            format!(
+                r#"{{"jsonrpc":"2.0","id":"x","result":{{"resultType":"complete","ttlMs":5,"cacheScope":"private","tools":[],"_meta":{{"a/b":1,"io.modelcontextprotocol/serverInfo":{info}}}}}}}"#
+            )
+        );
+        assert_eq!(write("7", Version::V2025_03_26, Body::of(&json!({}))), r#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
+    }
+}
