@@ -434,4 +434,4 @@ fn unavailable(why: &Unavailable) -> Denial {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
