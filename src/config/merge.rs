@@ -11,7 +11,9 @@ use crate::pipeline::opening::Deadlines;
 use crate::pipeline::port::{Fatigue, Retention};
 
 use super::file::{self, File, Span, Within};
-use super::{Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Origin, Place, Server, Setting, Store};
+use super::{
+    Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Mcp, Origin, Place, Server, Setting, Store,
+};
 
 /// What the command line said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +86,7 @@ pub fn merge(sources: &Sources<'_>) -> Result<Config, Invalid> {
         server: server(sources, file.server)?,
         limits: limits(sources, &file.limits)?,
         approval: approval(&file.approval),
+        mcp: Mcp { hold: from_file(file.mcp.hold.map(|span| span.0), Duration::from_secs(20)) },
         retention: retention(sources, &file.retention)?,
         store: Store { data_dir: data_dir(sources, file.store) },
         local: local(sources, &file.local, file.local_user)?,
