@@ -99,12 +99,18 @@ pub mod meta {
     pub const IDEMPOTENCY_KEY: &str = "dev.toolctl/idempotency-key";
     /// The key that the stdio bridge gives a call without one, so that it can send it again.
     pub const BRIDGE_KEY: &str = "dev.toolctl/bridge-key";
+    /// Why, in the caller's words, for the people who decide; at most 2 KiB.
+    pub const REASON: &str = "dev.toolctl/reason";
     /// The result was given before, to an earlier request with the same key.
     pub const REPLAYED: &str = "dev.toolctl/replayed";
     /// The call a result is about.
     pub const CALL: &str = "dev.toolctl/call";
     /// Index of the audit record a result rests on.
     pub const AUDIT: &str = "dev.toolctl/audit";
+    /// The task that a message is about, in 2025-11-25.
+    pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+    /// What a model may be shown at once of a task that goes on, in 2025-11-25.
+    pub const IMMEDIATE_RESPONSE: &str = "io.modelcontextprotocol/model-immediate-response";
     /// The approval a result waits for.
     pub const APPROVAL: &str = "dev.toolctl/approval";
     /// What policy and the operator say about a tool.

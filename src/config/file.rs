@@ -56,7 +56,7 @@ pub struct Approval {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mcp {
-    pub hold: Option<Span>,
+    pub hold: Option<Spanned<Span>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -124,8 +124,8 @@ impl Approval {
 /// `[mcp]`: how the Model Context Protocol is spoken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mcp {
-    /// For how long a call that waits for people is held before its caller is told so. Default: 20 s; some
-    /// clients give up after a minute.
+    /// For how long a call that waits for people is held before its caller is told so, at most 25 s. Default:
+    /// 20 s.
     pub hold: Setting<Duration>,
 }
 

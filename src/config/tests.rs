@@ -74,6 +74,11 @@ fn every_refusal_shows_the_place_and_the_way_out() {
              [\"9d\"] make `tombstones` longer, for example 90 days more than `results`",
         ),
         (
+            "[mcp]\nhold = \"1m\"\n",
+            "toolctl.toml:2: `hold` is longer than 25s: clients would give up first [\"1m\"] their model can go on \
+             waiting with the tool `toolctl_wait`",
+        ),
+        (
             "[[local_user]]\nuid = 7\ngroups = []\n",
             "toolctl.toml:3: the user `7` is in no group [[]] name at least one, for example `groups = [\"operators\"]`",
         ),

@@ -5,9 +5,9 @@
 //! governed tools (`governed`), or the fixtures of the conformance suite (`fixtures`).
 
 pub mod exchange;
+pub mod governed;
 pub mod http;
 pub mod message;
-mod nothing;
 pub mod route;
 pub mod seal;
 pub mod service;
@@ -28,8 +28,8 @@ use session::Sessions;
 use talk::Mcp;
 
 /// The governed tools of `pipeline`, behind conversations of both eras.
-pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, shutdown: Shutdown) -> Arc<Mcp> {
-    let service = Arc::new(nothing::Nothing(Arc::clone(pipeline)));
+pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, limits: Limits, shutdown: Shutdown) -> Arc<Mcp> {
+    let service = Arc::new(governed::Governed::new(Arc::clone(pipeline), seal.clone(), limits.hold));
     Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown })
 }
 

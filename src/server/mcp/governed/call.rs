@@ -1,0 +1,172 @@
+//! `tools/call`: taken apart without copying, its arguments through the strict reader, then the pipeline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::api::mcp::{Era, Fault, meta};
+use crate::domain::denial::{Code, Denial, Stage};
+use crate::domain::digest::Digest;
+use crate::domain::id::IdempotencyKey;
+use crate::domain::json;
+use crate::domain::tool::Registered;
+use crate::pipeline::submission::{Labels, Submission};
+use crate::server::decode::not_canonical;
+
+use super::super::exchange::Exchange;
+use super::super::message::Request;
+use super::super::service::Body;
+use super::pending::{self, Turn};
+use super::result::{self, Reader};
+use super::{Governed, carrier, fault};
+
+/// What `tools/call` is sent with, still text where it is only passed on.
+#[derive(Deserialize)]
+pub(super) struct Params<'a> {
+    /// The tool.
+    #[serde(borrow)]
+    pub name: std::borrow::Cow<'a, str>,
+    /// Its arguments, an object.
+    #[serde(borrow)]
+    pub arguments: Option<&'a RawValue>,
+    /// The idempotency key as SEP-3182 spells it.
+    #[serde(rename = "idempotencyKey")]
+    pub idempotency_key: Option<Value>,
+    /// What we gave a modern client to bring back.
+    #[serde(rename = "requestState")]
+    pub state: Option<Value>,
+    /// What its client's user said to our questions.
+    #[serde(rename = "inputResponses", default)]
+    pub responses: Option<Value>,
+    /// A client of 2025-11-25 wants a task.
+    pub task: Option<Value>,
+}
+
+impl<'a> Params<'a> {
+    fn of(request: &'a Request) -> Result<Self, Fault> {
+        let text = request.params.as_ref().map_or("{}", |params| params.get());
+        let params: Self =
+            serde_json::from_str(text).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
+        if params.arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
+            return Err(Fault::invalid_params("`params.arguments` is not an object"));
+        }
+        Ok(params)
+    }
+}
+
+impl Governed {
+    /// Answers `tools/call`.
+    pub(super) async fn call(self: &Arc<Self>, request: &Request, exchange: &Exchange) -> Result<Body, Fault> {
+        let params = Params::of(request)?;
+        let trace = trace(exchange);
+        let body = self.call_tool(params, exchange, trace.clone()).await?;
+        Ok(match trace {
+            Some(trace) => body.meta(meta::TRACEPARENT, trace),
+            None => body,
+        })
+    }
+
+    async fn call_tool(
+        self: &Arc<Self>,
+        params: Params<'_>,
+        exchange: &Exchange,
+        trace: Option<String>,
+    ) -> Result<Body, Fault> {
+        let tool = self.pipeline.rules().catalog.get(&params.name).map(Arc::clone);
+        let reader = Reader::of(exchange.version, tool.as_deref().map(|registered| &registered.tool));
+        let name = params.name.clone();
+        let task = pending::wants_task(exchange, params.task.as_ref());
+        if task {
+            self.must_support_task(&name, exchange)?;
+        }
+        let modern = exchange.era() == Era::Modern;
+        let turn = Turn {
+            tool: &name,
+            arguments: params.arguments,
+            state: params.state.clone().filter(|_| modern),
+            responses: params.responses.as_ref().and_then(Value::as_object).cloned().unwrap_or_default(),
+            task,
+        };
+        if let Some(state) = &turn.state {
+            return self.resume(&turn, state, exchange, reader).await;
+        }
+        // A task is asked about later: it must leave its call behind, even one that only reads.
+        let own_key = || task.then(|| self.own_key()).flatten();
+        let replied = match submission(params, tool.as_deref(), exchange, trace) {
+            Ok(submission) => {
+                let key = submission.key.clone().or_else(own_key);
+                self.pipeline.submit(Submission { key, ..submission }).await.result
+            }
+            Err(no) => Err(no),
+        };
+        match replied {
+            Ok(reply) => self.climb(&turn, exchange, reply, reader).await,
+            Err(no) if task => Err(fault(&no)),
+            Err(no) => result::refused(&no, reader),
+        }
+    }
+
+    /// A key that nobody else has.
+    fn own_key(&self) -> Option<IdempotencyKey> {
+        format!("task:{}", Digest::of("toolctl/mcp/task-key/v1", &[&self.pipeline.chance()]).hex()).parse().ok()
+    }
+}
+
+fn submission(
+    params: Params<'_>,
+    tool: Option<&Registered>,
+    exchange: &Exchange,
+    trace: Option<String>,
+) -> Result<Submission, Denial> {
+    let mut arguments = arguments(params.arguments)?;
+    let key = carrier::find(tool.map(|tool| &tool.tool), &mut arguments, params.idempotency_key.as_ref(), exchange)?;
+    let key_from = key.as_ref().map(|carried| carried.from);
+    Ok(Submission {
+        presented: exchange.presented.clone(),
+        tool: params.name.into_owned(),
+        arguments,
+        key: key.map(|carried| carried.key),
+        dry_run: false,
+        reason: reason(exchange)?,
+        wait: Duration::ZERO,
+        transport: "mcp",
+        // A model writes the arguments.
+        may_confirm: false,
+        labels: Labels { key_from, client: exchange.client.clone(), trace },
+    })
+}
+
+/// Reads arguments strictly, from the bytes that were sent. None are no arguments.
+///
+/// # Errors
+/// `args-not-canonical`.
+pub(super) fn arguments(raw: Option<&RawValue>) -> Result<Value, Denial> {
+    match raw {
+        Some(raw) => json::parse(raw.get().as_bytes(), json::Limits::default()).map_err(|error| not_canonical(&error)),
+        None => Ok(Value::Object(Map::new())),
+    }
+}
+
+/// Why, in the caller's words. Only from `_meta`: an argument would be the tool's.
+fn reason(exchange: &Exchange) -> Result<Option<String>, Denial> {
+    match exchange.meta.get(meta::REASON) {
+        None => Ok(None),
+        Some(Value::String(reason)) => Ok(Some(reason.clone())),
+        Some(_) => {
+            let detail = format!("`_meta[\"{}\"]` is not a string", meta::REASON);
+            Err(Denial::new(Stage::Door, Code::RequestMalformed, detail))
+        }
+    }
+}
+
+/// The caller's trace, when it is valid. The body counts; the header only when the body has none.
+fn trace(exchange: &Exchange) -> Option<String> {
+    let said = match exchange.meta.get(meta::TRACEPARENT) {
+        Some(said) => said.as_str(),
+        None => exchange.header_trace.as_deref(),
+    };
+    said.filter(|text| crate::server::is_traceparent(text)).map(ToOwned::to_owned)
+}

@@ -1,0 +1,101 @@
+//! The governed tools behind the door: what a caller may call, each call through the one pipeline, and its
+//! reply as a result that a model can act on. Nothing is decided here.
+
+mod call;
+mod carrier;
+mod consent;
+mod hold;
+mod legacy_tasks;
+mod list;
+mod pending;
+pub mod result;
+mod state;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::api::mcp::{self, Era, Fault, Version};
+use crate::domain::denial::Denial;
+use crate::pipeline::Pipeline;
+use crate::pipeline::port::{Presented, Wait};
+
+use super::exchange::Exchange;
+use super::message::Request;
+use super::seal::Seal;
+use super::service::{Body, Changes, Service};
+
+use list::Listing;
+
+/// How many requests may be held at once; one more is answered as things stand.
+const MOST_HELD: usize = 2_048;
+
+/// toolctl's own tools, for every caller what policy lets it see.
+pub struct Governed {
+    pipeline: Arc<Pipeline>,
+    seal: Seal,
+    listing: Listing,
+    holds: Arc<Semaphore>,
+    /// For how long a call that waits for people is held.
+    patience: Duration,
+}
+
+impl Governed {
+    /// The tools of `pipeline`; what clients bring back is sealed with `seal`. A call that waits for people is
+    /// held for `patience` before its caller is told so.
+    pub fn new(pipeline: Arc<Pipeline>, seal: Seal, patience: Duration) -> Self {
+        Self { pipeline, seal, listing: Listing::default(), holds: Arc::new(Semaphore::new(MOST_HELD)), patience }
+    }
+}
+
+impl Service for Governed {
+    fn capabilities(&self, version: Version) -> Map<String, Value> {
+        mcp::capabilities(version)
+    }
+
+    fn instructions(&self) -> &str {
+        mcp::INSTRUCTIONS
+    }
+
+    fn answer(self: Arc<Self>, request: Request, exchange: Exchange) -> Wait<'static, Result<Body, Fault>> {
+        Box::pin(async move {
+            let legacy_tasks = exchange.version == Version::V2025_11_25;
+            match (request.method.as_str(), exchange.era()) {
+                ("tools/list", _) => self.list(&request, &exchange).await,
+                ("tools/call", _) => self.call(&request, &exchange).await,
+                ("tasks/get", Era::Modern) => self.get_task(&request, &exchange).await,
+                ("tasks/cancel", Era::Modern) => self.cancel_task(&request, &exchange).await,
+                ("tasks/update", Era::Modern) => self.update_task(&request, &exchange).await,
+                ("tasks/get", Era::Legacy) if legacy_tasks => self.get_legacy_task(&request, &exchange).await,
+                ("tasks/result", Era::Legacy) if legacy_tasks => self.result_of_task(&request, &exchange).await,
+                ("tasks/cancel", Era::Legacy) if legacy_tasks => self.cancel_legacy_task(&request, &exchange).await,
+                ("tasks/list", Era::Legacy) if legacy_tasks => self.list_tasks(&request, &exchange).await,
+                (other, _) => Err(Fault::method_not_found(other)),
+            }
+        })
+    }
+
+    fn recognise(&self, presented: &Presented) -> Result<String, Fault> {
+        self.pipeline.recognised(presented).map(|principal| principal.id.to_string()).map_err(|no| fault(&no))
+    }
+
+    fn follow(&self, presented: &Presented) -> Box<dyn Changes> {
+        Box::new(list::Follower::new(Arc::clone(&self.pipeline), presented.clone()))
+    }
+}
+
+/// A no to a request that has no result to say it in.
+fn fault(no: &Denial) -> Fault {
+    if let Some(log) = &no.log {
+        tracing::warn!(code = no.code.slug(), stage = ?no.stage, "{log}");
+    }
+    let status = crate::server::status::status(no).as_u16();
+    let said = result::Envelope::of(no);
+    Fault::own(status, no.detail.clone()).data(serde_json::to_value(said).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;
