@@ -22,6 +22,7 @@ use crate::pipeline::Pipeline;
 
 use super::{Limits, Shutdown};
 use exchange::Asks;
+use governed::Governed;
 use http::Endpoint;
 use seal::Seal;
 use session::Sessions;
@@ -29,7 +30,7 @@ use talk::Mcp;
 
 /// The governed tools of `pipeline`, behind conversations of both eras.
 pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, limits: Limits, shutdown: Shutdown) -> Arc<Mcp> {
-    let service = Arc::new(governed::Governed::new(Arc::clone(pipeline), seal.clone(), limits.hold));
+    let service = Arc::new(Governed::new(Arc::clone(pipeline), seal.clone(), limits.hold));
     Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown })
 }
 
