@@ -12,7 +12,7 @@ use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;
 use crate::domain::id::IdempotencyKey;
 use crate::domain::json;
-use crate::domain::tool::Registered;
+use crate::domain::tool::{RESERVED, Registered};
 use crate::pipeline::submission::{Labels, Submission};
 use crate::server::decode::not_canonical;
 
@@ -75,6 +75,9 @@ impl Governed {
         exchange: &Exchange,
         trace: Option<String>,
     ) -> Result<Body, Fault> {
+        if params.name.starts_with(RESERVED) {
+            return self.call_own(&params, exchange).await;
+        }
         let tool = self.pipeline.rules().catalog.get(&params.name).map(Arc::clone);
         let reader = Reader::of(exchange.version, tool.as_deref().map(|registered| &registered.tool));
         let name = params.name.clone();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::api::mcp::{Era, Version};
 use crate::domain::call::{Call, CallState};
 use crate::domain::digest::Digest;
+use crate::domain::text::escape_untrusted;
 use crate::server::mcp::exchange::Exchange;
 
 /// The name of the question among the `inputRequests` of a result.
@@ -104,23 +105,12 @@ pub fn typable(binding: &Digest) -> String {
 
 /// Arguments in which nothing can deceive a reader: they were written by the one who asks.
 fn shown(arguments: &str) -> String {
-    let escaped = |text: &str| {
-        text.chars().fold(String::new(), |mut out, letter| {
-            // Everything that is not plainly visible: line ends, invisible and direction-changing characters.
-            if letter.is_ascii_graphic() || letter == ' ' || letter.is_alphanumeric() {
-                out.push(letter);
-            } else {
-                out.extend(letter.escape_unicode());
-            }
-            out
-        })
-    };
     if arguments.chars().count() <= LONGEST {
-        return escaped(arguments);
+        return escape_untrusted(arguments);
     }
     let head: String = arguments.chars().take(LONGEST).collect();
     let hash = Digest::plain(arguments.as_bytes()).short();
-    format!("{} … ({} characters, sha256 {hash})", escaped(&head), arguments.chars().count())
+    format!("{} … ({} characters, sha256 {hash})", escape_untrusted(&head), arguments.chars().count())
 }
 
 #[cfg(test)]
@@ -149,7 +139,7 @@ mod tests {
     #[test]
     fn arguments_cannot_deceive_whoever_reads_the_form() {
         assert_eq!(shown("{\"name\":\"Åsa 1\"}"), "{\"name\":\"Åsa 1\"}");
-        assert_eq!(shown("a\u{202e}b\u{200b}\n"), "a\\u{202e}b\\u{200b}\\u{a}");
+        assert_eq!(shown("a\u{202e}b\u{200b}\n"), "a\\u{202e}b\\u{200b}\\n");
         let long = shown(&"x".repeat(1000));
         assert!(long.starts_with(&"x".repeat(LONGEST)) && long.contains("… (1000 characters, sha256 "), "{long}");
     }

@@ -95,7 +95,7 @@ impl Governed {
     ) -> Result<Body, Fault> {
         let rung = match reply {
             Reply::Pending { call, attached, audit } if goes_on(&call) => {
-                self.wait(turn, exchange, Waiting { call, opened: !attached, replayed: attached, audit }).await
+                self.stand_by(turn, exchange, Waiting { call, opened: !attached, replayed: attached, audit }).await
             }
             reply => Ok(Rung::Reply(reply)),
         };
@@ -153,7 +153,7 @@ impl Governed {
         }
     }
 
-    async fn wait(&self, turn: &Turn<'_>, exchange: &Exchange, waiting: Waiting) -> Result<Rung, Denial> {
+    async fn stand_by(&self, turn: &Turn<'_>, exchange: &Exchange, waiting: Waiting) -> Result<Rung, Denial> {
         let modern = exchange.era() == Era::Modern;
         if consent::is_wanted(&waiting.call) && consent::can_ask(exchange) {
             return if modern {
