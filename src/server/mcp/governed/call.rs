@@ -21,7 +21,7 @@ use super::super::message::Request;
 use super::super::service::Body;
 use super::pending::{self, Turn};
 use super::result::{self, Reader};
-use super::{Governed, carrier, fault};
+use super::{Governed, carrier, legacy_tasks};
 
 /// What `tools/call` is sent with, still text where it is only passed on.
 #[derive(Deserialize)]
@@ -107,7 +107,7 @@ impl Governed {
         };
         match replied {
             Ok(reply) => self.climb(&turn, exchange, reply, reader).await,
-            Err(no) if task => Err(fault(&no)),
+            Err(no) if task => Err(legacy_tasks::refused(&no, reader)),
             Err(no) => result::refused(&no, reader),
         }
     }

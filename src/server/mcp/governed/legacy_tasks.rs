@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::mcp::{Fault, meta};
 use crate::domain::call::Call;
-use crate::domain::denial::Code;
+use crate::domain::denial::{Code, Denial};
 use crate::domain::id::CallId;
 use crate::guard::policy::StandingAnswer;
 use crate::pipeline::LONGEST_WAIT;
@@ -16,8 +16,9 @@ use crate::server::mcp::exchange::Exchange;
 use crate::server::mcp::message::Request;
 use crate::server::mcp::service::Body;
 
+use super::result::{self, Reader};
 use super::tasks::{POLL_MS, message, name, status, unknown};
-use super::{Governed, fault, pending, result};
+use super::{Governed, fault, pending};
 
 /// Tasks on a page of the list.
 const PAGE: usize = 100;
@@ -37,6 +38,14 @@ pub(super) fn created(governed: &Governed, reply: &Reply) -> Body {
         Reply::DryRun { .. } => None,
     };
     result::about(body, call, audit)
+}
+
+/// A no to a request for a task: an error, as a result would have to be a task.
+pub(super) fn refused(no: &Denial, reader: Reader) -> Fault {
+    match result::refused(no, reader) {
+        Ok(_) => fault(no),
+        Err(fault) => fault,
+    }
 }
 
 impl Governed {

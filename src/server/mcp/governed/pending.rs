@@ -103,6 +103,7 @@ impl Governed {
             Ok(Rung::Reply(reply)) if turn.task => Ok(legacy_tasks::created(self, &reply)),
             Ok(Rung::Reply(reply)) => Ok(result::reply(&reply, reader)),
             Ok(Rung::Body(body)) => Ok(body),
+            Err(no) if turn.task => Err(legacy_tasks::refused(&no, reader)),
             Err(no) => result::refused(&no, reader),
         }
     }
@@ -211,7 +212,8 @@ impl Governed {
                 answer = exchange.ask("elicitation/create", question) => Said::answered(answer),
                 () = self.keep_company(exchange, &waiting.call) => Said::Nobody,
                 ended = self.pipeline.await_end(waiting.call.clone(), ASKING) => {
-                    waiting.call = ended?;
+                    // Where it cannot be waited for, it stands as it stood.
+                    waiting.call = ended.unwrap_or(waiting.call);
                     return Ok(waiting.reply());
                 }
             };

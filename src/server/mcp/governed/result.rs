@@ -227,14 +227,16 @@ pub fn about(body: Body, call: &Call, audit: Option<u64>) -> Body {
         body = body.meta(meta::AUDIT, index);
     }
     if let Some(approval) = &call.approval {
-        let approval = json!({
+        let mut approval = json!({
             "id": call.id.approval().to_string(),
             "number": approval.number,
             "state": if matches!(call.state, CallState::AwaitingApproval) { "pending" } else { call.state.word() },
             "digest": approval.binding.to_string(),
             "args_digest": call.effective.to_string(),
-            "expires_at": call.deadline().map(|time| time.to_string()),
         });
+        if let (Some(deadline), Some(members)) = (call.deadline(), approval.as_object_mut()) {
+            members.insert("expires_at".to_owned(), deadline.to_string().into());
+        }
         body = body.meta(meta::APPROVAL, approval);
     }
     body
