@@ -435,4 +435,4 @@ fn unavailable(why: &Unavailable) -> Denial {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

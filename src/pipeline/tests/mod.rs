@@ -2,7 +2,7 @@
 
 mod consent;
 mod faults;
-mod world;
+pub(crate) mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
