@@ -3,6 +3,7 @@
 
 mod admin;
 pub mod cleared;
+mod consent;
 mod decide;
 mod execute;
 mod import;

@@ -119,7 +119,7 @@ impl Door {
     fn new(pipeline: Arc<Pipeline>, settings: ServerSettings, seal: Seal, shutdown: Shutdown) -> Self {
         let limits = settings.limits;
         let waiters = Arc::new(Semaphore::new(limits.waiters));
-        let conversations = mcp::governed(&pipeline, seal, shutdown.clone());
+        let conversations = mcp::governed(&pipeline, seal, limits, shutdown.clone());
         let mcp = mcp::endpoint(conversations, &pipeline, Arc::clone(&waiters), limits);
         Self {
             pipeline,

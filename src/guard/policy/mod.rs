@@ -362,7 +362,8 @@ fn in_milliseconds(now: Timestamp) -> String {
 
 fn default_requirement(rule: &str) -> Option<Requirement> {
     let group = Principal::APPROVERS.parse().ok()?;
-    Some(Requirement { group, quorum: 1, assurance: Assurance::A0, rule: rule.to_owned(), ttl: None })
+    let rule = rule.to_owned();
+    Some(Requirement { group, quorum: 1, assurance: Assurance::A0, rule, ttl: None, consent: false })
 }
 
 fn denied(principal: &Principal, tool: &Registered, rules: Vec<String>) -> Denial {

@@ -1,5 +1,6 @@
 //! The path as a whole, over the reference store.
 
+mod consent;
 mod faults;
 pub(crate) mod world;
 

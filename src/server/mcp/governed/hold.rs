@@ -14,7 +14,7 @@ use super::Governed;
 /// The longest that a request is held: clients give up after 60 s, some sooner.
 pub const LONGEST: Duration = Duration::from_secs(25);
 /// How often the client is told that it goes on.
-const TELL: Duration = Duration::from_secs(5);
+pub const TELL: Duration = Duration::from_millis(2_500);
 
 impl Governed {
     /// Waits up to `wait`, at most [`LONGEST`], for the end of a call and says how it then stands.

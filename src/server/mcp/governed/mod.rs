@@ -4,17 +4,23 @@
 mod approvals;
 mod call;
 mod carrier;
+mod consent;
 mod follow;
 mod hold;
+mod legacy_tasks;
 mod list;
 mod own;
+mod pending;
 pub mod result;
+mod state;
+mod tasks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::api::mcp::{self, Fault, Version};
+use crate::api::mcp::{self, Era, Fault, Version};
 use crate::domain::denial::Denial;
 use crate::pipeline::Pipeline;
 use crate::pipeline::port::{Presented, Wait};
@@ -31,12 +37,15 @@ pub struct Governed {
     pipeline: Arc<Pipeline>,
     seal: Seal,
     listing: Listing,
+    /// For how long a call that waits for people is held.
+    patience: Duration,
 }
 
 impl Governed {
-    /// The tools of `pipeline`; what clients bring back is sealed with `seal`.
-    pub fn new(pipeline: Arc<Pipeline>, seal: Seal) -> Self {
-        Self { pipeline, seal, listing: Listing::default() }
+    /// The tools of `pipeline`; what clients bring back is sealed with `seal`. A call that waits for people is
+    /// held for `patience` before its caller is told so.
+    pub fn new(pipeline: Arc<Pipeline>, seal: Seal, patience: Duration) -> Self {
+        Self { pipeline, seal, listing: Listing::default(), patience }
     }
 }
 
@@ -51,10 +60,18 @@ impl Service for Governed {
 
     fn answer(self: Arc<Self>, request: Request, exchange: Exchange) -> Wait<'static, Result<Body, Fault>> {
         Box::pin(async move {
-            match request.method.as_str() {
-                "tools/list" => self.list(&request, &exchange).await,
-                "tools/call" => self.call(&request, &exchange).await,
-                other => Err(Fault::method_not_found(other)),
+            let legacy_tasks = exchange.version == Version::V2025_11_25;
+            match (request.method.as_str(), exchange.era()) {
+                ("tools/list", _) => self.list(&request, &exchange).await,
+                ("tools/call", _) => self.call(&request, &exchange).await,
+                ("tasks/get", Era::Modern) => self.get_task(&request, &exchange).await,
+                ("tasks/cancel", Era::Modern) => self.cancel_task(&request, &exchange).await,
+                ("tasks/update", Era::Modern) => self.update_task(&request, &exchange).await,
+                ("tasks/get", Era::Legacy) if legacy_tasks => self.get_legacy_task(&request, &exchange).await,
+                ("tasks/result", Era::Legacy) if legacy_tasks => self.result_of_task(&request, &exchange).await,
+                ("tasks/cancel", Era::Legacy) if legacy_tasks => self.cancel_legacy_task(&request, &exchange).await,
+                ("tasks/list", Era::Legacy) if legacy_tasks => self.list_tasks(&request, &exchange).await,
+                (other, _) => Err(Fault::method_not_found(other)),
             }
         })
     }

@@ -3,6 +3,7 @@
 mod call;
 mod list;
 mod own;
+mod pending;
 
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -38,7 +39,7 @@ struct Extra {
 async fn house() -> House {
     let world = World::over(Arc::new(MemoryStore::new())).await.unwrap();
     let seal = Seal::new([7; 32]);
-    let governed = Arc::new(Governed::new(Arc::clone(&world.path), seal.clone()));
+    let governed = Arc::new(Governed::new(Arc::clone(&world.path), seal.clone(), Duration::from_millis(20)));
     let service: Arc<dyn Service> = governed.clone();
     let mcp = Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown: Shutdown::new() });
     House { world, governed, mcp }
