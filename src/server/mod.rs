@@ -52,6 +52,7 @@ use route::{Found, Routes};
 use visit::{Visit, overloaded};
 
 pub use limits::Limits;
+pub use mcp::seal::Seal;
 pub use shutdown::Shutdown;
 
 /// What an operator may set.
@@ -65,9 +66,17 @@ pub struct ServerSettings {
 
 /// Serves every listener until the order to stop; returns when all requests have ended, or the time to drain
 /// is over. Listeners are closed first, so that a successor can take their place.
-pub async fn serve(listeners: Vec<Listener>, pipeline: Arc<Pipeline>, settings: ServerSettings, shutdown: Shutdown) {
+///
+/// `seal` is for what clients of `/mcp` bring back; its key must outlive the daemon.
+pub async fn serve(
+    listeners: Vec<Listener>,
+    pipeline: Arc<Pipeline>,
+    settings: ServerSettings,
+    seal: Seal,
+    shutdown: Shutdown,
+) {
     let gate = Arc::new(Gate::new(settings.limits, shutdown.clone()));
-    let door = Arc::new(Door::new(pipeline, settings, shutdown));
+    let door = Arc::new(Door::new(pipeline, settings, seal, shutdown));
     let mut loops = JoinSet::new();
     for listener in listeners {
         let door = Arc::clone(&door);
@@ -95,6 +104,7 @@ pub struct Door {
     routes: Routes,
     requests: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
+    mcp: Arc<mcp::http::Endpoint>,
 }
 
 /// Where a request came from.
@@ -106,8 +116,11 @@ pub struct Origin {
 }
 
 impl Door {
-    fn new(pipeline: Arc<Pipeline>, settings: ServerSettings, shutdown: Shutdown) -> Self {
+    fn new(pipeline: Arc<Pipeline>, settings: ServerSettings, seal: Seal, shutdown: Shutdown) -> Self {
         let limits = settings.limits;
+        let waiters = Arc::new(Semaphore::new(limits.waiters));
+        let conversations = mcp::governed(&pipeline, seal, shutdown.clone());
+        let mcp = mcp::endpoint(conversations, &pipeline, Arc::clone(&waiters), limits);
         Self {
             pipeline,
             limits,
@@ -115,7 +128,8 @@ impl Door {
             shutdown,
             routes: operations::all(),
             requests: Arc::new(Semaphore::new(limits.requests)),
-            waiters: Arc::new(Semaphore::new(limits.waiters)),
+            waiters,
+            mcp: Arc::new(mcp),
         }
     }
 
