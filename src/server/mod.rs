@@ -200,18 +200,25 @@ fn no<T>(denial: Denial) -> Answer<T> {
     Answer { quota: None, result: Err(denial) }
 }
 
-/// The caller's trace, when it is valid (W3C Trace Context section 3.2.2.2, version 00).
+/// The caller's trace, when it is valid.
 fn traceparent(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get("traceparent")?;
-    let mut parts = value.to_str().ok()?.split('-');
+    value.to_str().is_ok_and(is_traceparent).then(|| value.clone())
+}
+
+/// Whether `text` names a trace (W3C Trace Context section 3.2.2.2, version 00).
+fn is_traceparent(text: &str) -> bool {
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let mut parts = text.split('-');
     let mut next = |length: usize| {
         let part = parts.next()?;
         let hex = part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         hex.then_some(part)
     };
-    let (version, trace, parent, _flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-    (version == "00" && !zero(trace) && !zero(parent) && parts.next().is_none()).then(|| value.clone())
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (next(2), next(32), next(16), next(2)) else {
+        return false;
+    };
+    version == "00" && !zero(trace) && !zero(parent) && parts.next().is_none()
 }
 
 #[cfg(test)]

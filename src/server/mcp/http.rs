@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Response, StatusCode};
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::mcp::{Era, Fault, Version};
@@ -85,11 +86,11 @@ impl Endpoint {
             }
             Ok(Message::Notification { method, params }) => match self.notified(&arrival, &method, params.as_deref()) {
                 Ok(()) => accepted(),
-                Err(fault) => refusal("null", &fault),
+                Err(fault) => unaddressed(&fault),
             },
             Ok(Message::Response { id, result }) => match self.answered(&arrival, &id, result) {
                 Ok(()) => accepted(),
-                Err(fault) => refusal("null", &fault),
+                Err(fault) => unaddressed(&fault),
             },
             Err(refused) => refusal(&refused.id, &refused.fault),
         }
@@ -102,16 +103,24 @@ struct Running(Arc<Mutex<HashMap<(String, String), Shutdown>>>);
 
 impl Running {
     fn begin(&self, session: &str, id: &str, gone: Shutdown) -> RunningRequest {
-        let key = (session.to_owned(), id.to_owned());
+        let key = (session.to_owned(), plain(id));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), gone);
         RunningRequest { running: self.clone(), key }
     }
 
     fn take_back(&self, session: &str, id: &str) {
-        let key = (session.to_owned(), id.to_owned());
+        let key = (session.to_owned(), plain(id));
         if let Some(gone) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             gone.begin();
         }
+    }
+}
+
+/// An id that was written in two ways is still one id.
+fn plain(id: &str) -> String {
+    match serde_json::from_str::<Value>(id) {
+        Ok(id) if id.is_string() => id.to_string(),
+        _ => id.to_owned(),
     }
 }
 
@@ -144,6 +153,14 @@ fn refusal(id: &str, fault: &Fault) -> Reply {
     reply
 }
 
+/// As [`refusal`] of what was no request, so that no id can be named.
+fn unaddressed(fault: &Fault) -> Reply {
+    let mut reply = refusal("null", fault);
+    let text = fault.answer("null").replacen(r#""id":null,"#, "", 1);
+    *reply.body_mut() = Either::Left(Full::new(text.into()));
+    reply
+}
+
 /// Says to a caller nobody knows how to show who it is (RFC 6750 section 3).
 fn challenge(reply: &mut Reply) {
     if reply.status() == StatusCode::UNAUTHORIZED {
@@ -164,7 +181,7 @@ fn empty(status: StatusCode) -> Reply {
 
 fn not_allowed(methods: &'static str) -> Reply {
     let fault = Fault::own(405, format!("this request takes {methods} only"));
-    let mut reply = refusal("null", &fault);
+    let mut reply = unaddressed(&fault);
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     reply
 }
@@ -178,3 +195,6 @@ fn legacy_version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
     let version = text.parse().ok().filter(|version: &Version| version.era() == Era::Legacy);
     version.map(Some).ok_or_else(|| Fault::unsupported_version(text))
 }
+
+#[cfg(test)]
+mod tests;

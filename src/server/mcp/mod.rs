@@ -6,9 +6,9 @@
 
 pub mod exchange;
 pub mod fixtures;
+pub mod governed;
 pub mod http;
 pub mod message;
-mod nothing;
 pub mod route;
 pub mod seal;
 pub mod service;
@@ -23,6 +23,7 @@ use crate::pipeline::Pipeline;
 
 use super::{Limits, Shutdown};
 use exchange::Asks;
+use governed::Governed;
 use http::Endpoint;
 use seal::Seal;
 use session::Sessions;
@@ -30,7 +31,7 @@ use talk::Mcp;
 
 /// The governed tools of `pipeline`, behind conversations of both eras.
 pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, shutdown: Shutdown) -> Arc<Mcp> {
-    let service = Arc::new(nothing::Nothing(Arc::clone(pipeline)));
+    let service = Arc::new(Governed::new(Arc::clone(pipeline), seal.clone()));
     Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown })
 }
 

@@ -14,8 +14,10 @@ const PATH: &str = "/mcp";
 
 async fn answer(method: Method, visit: Visit) -> Reply {
     let Visit { door, presented, headers, body, slot, .. } = visit;
-    // A `GET` comes here before anybody has looked at who sends it.
-    if let Err(denial) = door.pipeline.must_know(&presented) {
+    // A `GET` comes here before anybody has looked at who sends it; the others do not.
+    if method == Method::GET
+        && let Err(denial) = door.pipeline.must_know(&presented)
+    {
         return respond::problem(&denial);
     }
     let endpoint = Arc::clone(&door.mcp);

@@ -14,7 +14,7 @@ use super::super::talk::Envelope;
 use super::headers::Accepts;
 use super::legacy::{Ground, is_modern};
 use super::stream::{self, Work};
-use super::{Arrival, Endpoint, accepted, refusal};
+use super::{Arrival, Endpoint, accepted, refusal, unaddressed};
 
 /// Messages in one batch; each request of it runs on its own.
 const MOST: usize = 100;
@@ -33,12 +33,12 @@ impl Endpoint {
                 Ok(Message::Request(request)) => answers.push(self.begin(request, &ground, &arrival)),
                 Ok(Message::Notification { method, params }) => {
                     if let Err(fault) = self.notified(&arrival, &method, params.as_deref()) {
-                        return refusal("null", &fault);
+                        return unaddressed(&fault);
                     }
                 }
                 Ok(Message::Response { id, result }) => {
                     if let Err(fault) = self.answered(&arrival, &id, result) {
-                        return refusal("null", &fault);
+                        return unaddressed(&fault);
                     }
                 }
                 Err(refused) => answers.push(Begun::Answer(refused.fault.answer(&refused.id))),

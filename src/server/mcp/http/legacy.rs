@@ -23,7 +23,9 @@ use super::super::session::{Opening, Session};
 use super::super::talk::{Envelope, name_and_version};
 use super::headers::{self, Accepts};
 use super::stream::{self, Work};
-use super::{Arrival, Endpoint, RunningRequest, challenge, empty, legacy_version, not_allowed, refusal, status};
+use super::{
+    Arrival, Endpoint, RunningRequest, challenge, empty, legacy_version, not_allowed, refusal, status, unaddressed,
+};
 
 /// What a legacy request stands on.
 pub(super) struct Ground {
@@ -185,7 +187,7 @@ impl Endpoint {
         let (session, version) = match self.session_of(&arrival) {
             Ok(Some(found)) if Accepts::of(&arrival.headers).stream_at_need => found,
             Ok(_) => return not_allowed("POST"),
-            Err(fault) => return refusal("null", &fault),
+            Err(fault) => return unaddressed(&fault),
         };
         let Ok(place) = Arc::clone(&self.waiters).try_acquire_owned() else {
             return respond::problem(&overloaded("too many streams are open already"));
@@ -224,7 +226,7 @@ impl Endpoint {
                 empty(StatusCode::NO_CONTENT)
             }
             Ok(None) => not_allowed("POST"),
-            Err(fault) => refusal("null", &fault),
+            Err(fault) => unaddressed(&fault),
         }
     }
 
