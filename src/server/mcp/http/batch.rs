@@ -9,7 +9,7 @@ use crate::api::mcp::{Fault, Version};
 use crate::server::respond::Reply;
 
 use super::super::exchange::Outlet;
-use super::super::message::{self, Message, Request};
+use super::super::message::{self, Message, Refused, Request};
 use super::super::talk::Envelope;
 use super::headers::Accepts;
 use super::legacy::{Ground, is_modern};
@@ -24,7 +24,7 @@ impl Endpoint {
     pub(super) async fn batch(&self, arrival: Arrival) -> Reply {
         let (ground, messages) = match self.taken(&arrival) {
             Ok(taken) => taken,
-            Err((id, fault)) => return refusal(&id, &fault),
+            Err(refused) => return refusal(&refused.id, &refused.fault),
         };
         let accepts = Accepts::of(&arrival.headers);
         let mut answers = Vec::new();
@@ -59,17 +59,17 @@ impl Endpoint {
         stream::answer(work, nothing, accepts, &self.waiters, self.limits.heartbeat).await
     }
 
-    fn taken(&self, arrival: &Arrival) -> Result<(Ground, Vec<Box<RawValue>>), (String, Fault)> {
-        let null = |fault| ("null".to_owned(), fault);
-        let refuse = |why: &str| Err(null(Fault::invalid_request(why)));
-        if is_modern(&arrival.headers).map_err(null)? {
+    /// The messages of a batch, and what they stand on.
+    fn taken(&self, arrival: &Arrival) -> Result<(Ground, Vec<Box<RawValue>>), Refused> {
+        let refuse = |why: &str| Err(Refused::nobody(Fault::invalid_request(why)));
+        if is_modern(&arrival.headers).map_err(Refused::nobody)? {
             return refuse("a batch: send one message a request");
         }
-        let ground = self.ground(&arrival.headers, &arrival.presented).map_err(null)?;
+        let ground = self.ground(&arrival.headers, &arrival.presented).map_err(Refused::nobody)?;
         if ground.version != Version::V2025_03_26 {
             return refuse("a batch: only 2025-03-26 has them; send one message a request");
         }
-        let messages = message::batch(&arrival.body).map_err(|refused| (refused.id, refused.fault))?;
+        let messages = message::batch(&arrival.body)?;
         if messages.len() > MOST {
             return refuse(&format!("{} messages in one batch; at most {MOST} are taken", messages.len()));
         }
