@@ -1,5 +1,6 @@
 //! `/mcp`, spoken by hand: what a test sends is exactly what it says, good or bad.
 
+mod fixtures;
 mod http;
 mod sessions;
 mod streams;
