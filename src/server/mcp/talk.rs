@@ -240,24 +240,49 @@ impl Wanted {
 
 /// The whole message of a result. What only modern clients know is left out for the others.
 fn write(id: &str, version: Version, body: Body) -> String {
-    let Body { members, kind, ttl_ms, mut meta } = body;
-    let mut text = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"#);
-    let mut parts = Vec::with_capacity(5);
-    if version.era() == Era::Modern {
-        parts.push(format!(r#""resultType":"{}""#, kind.word()));
-        parts.extend(ttl_ms.map(|ttl| format!(r#""ttlMs":{ttl},"cacheScope":"private""#)));
-        meta.entry(meta::SERVER_INFO).or_insert_with(mcp::server_info);
+    const FRAME: usize = 256;
+    let Body { members, kind, ttl_ms, meta } = body;
+    let modern = version.era() == Era::Modern;
+    let mut text = String::with_capacity(members.len() + FRAME);
+    text.push_str(r#"{"jsonrpc":"2.0","id":"#);
+    text.push_str(id);
+    text.push_str(r#","result":{"#);
+    let start = text.len();
+    if modern {
+        text.push_str(r#""resultType":""#);
+        text.push_str(kind.word());
+        text.push('"');
+        if let Some(ttl) = ttl_ms {
+            text.push_str(&format!(r#","ttlMs":{ttl},"cacheScope":"private""#));
+        }
     }
+    let mut member = |parts: &[&str]| {
+        if text.len() > start {
+            text.push(',');
+        }
+        parts.iter().for_each(|part| text.push_str(part));
+    };
     if !members.is_empty() {
-        parts.push(members);
+        member(&[&members]);
     }
-    if !meta.is_empty() {
-        parts.push(format!(r#""_meta":{}"#, Value::Object(meta)));
+    let says_who = modern && !meta.contains_key(meta::SERVER_INFO);
+    let meta = if meta.is_empty() { String::new() } else { Value::Object(meta).to_string() };
+    match (meta.strip_suffix('}'), says_who) {
+        (Some(open), true) => member(&[r#""_meta":"#, open, ",", WHO, "}"]),
+        (None, true) => member(&[r#""_meta":{"#, WHO, "}"]),
+        (Some(_), false) => member(&[r#""_meta":"#, &meta]),
+        (None, false) => {}
     }
-    text.push_str(&parts.join(","));
     text.push_str("}}");
     text
 }
+
+/// The member of a modern result's `_meta` that names us, written: [`mcp::server_info`].
+const WHO: &str = concat!(
+    r#""io.modelcontextprotocol/serverInfo":{"name":"toolctl","title":"toolctl","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#""}"#
+);
 
 #[cfg(test)]
 mod tests {
@@ -279,5 +304,7 @@ mod tests {
             )
         );
         assert_eq!(write("7", Version::V2025_03_26, Body::of(&json!({}))), r#"{"jsonrpc":"2.0","id":7,"result":{}}"#);
+        let bare: Value = serde_json::from_str(&write("7", Version::V2026_07_28, Body::of(&json!({})))).unwrap();
+        assert_eq!(bare["result"], json!({"resultType": "complete", "_meta": {(meta::SERVER_INFO): info}}));
     }
 }
