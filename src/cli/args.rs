@@ -182,6 +182,9 @@ pub struct ServeArgs {
     /// How long running calls may take to end when the daemon stops; default 30s
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub drain: Option<Duration>,
+    /// Serve the fixtures of the MCP conformance suite instead, on loopback and without a key
+    #[arg(long, hide = true, requires = "listen", conflicts_with_all = ["allow_remote", "data_dir", "config", "env_file", "drain"])]
+    pub conformance_fixtures: bool,
 }
 
 /// `demo`.

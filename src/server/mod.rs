@@ -52,6 +52,7 @@ use route::{Found, Routes};
 use visit::{Visit, overloaded};
 
 pub use limits::Limits;
+pub use mcp::fixtures::serve as serve_fixtures;
 pub use mcp::seal::Seal;
 pub use shutdown::Shutdown;
 

@@ -5,6 +5,7 @@
 //! governed tools (`governed`), or the fixtures of the conformance suite (`fixtures`).
 
 pub mod exchange;
+pub mod fixtures;
 pub mod governed;
 pub mod http;
 pub mod message;
