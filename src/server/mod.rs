@@ -17,6 +17,7 @@ mod desk;
 mod limits;
 mod mcp;
 mod openapi;
+mod opening;
 mod operations;
 mod origin;
 mod pace;
@@ -72,7 +73,7 @@ pub async fn serve(listeners: Vec<Listener>, pipeline: Arc<Pipeline>, settings: 
     for listener in listeners {
         let door = Arc::clone(&door);
         let answer = move |from, request| Arc::clone(&door).answer(from, request);
-        loops.spawn(accept::run(listener, Arc::clone(&gate), answer));
+        loops.spawn(accept::run(listener, Arc::clone(&gate), answer, |_, _| async {}));
     }
     door.shutdown.begun().await;
     let end = Instant::now() + door.limits.drain;

@@ -5,6 +5,7 @@
 //! governed tools (`governed`), or the fixtures of the conformance suite (`fixtures`).
 
 pub mod exchange;
+pub mod lines;
 pub mod message;
 pub mod seal;
 pub mod service;
