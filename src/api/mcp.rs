@@ -101,6 +101,8 @@ pub mod meta {
     pub const IDEMPOTENCY_KEY: &str = "dev.toolctl/idempotency-key";
     /// The key that the stdio bridge gives a call without one, so that it can send it again.
     pub const BRIDGE_KEY: &str = "dev.toolctl/bridge-key";
+    /// Why, in the caller's words, for the people who decide; at most 2 KiB.
+    pub const REASON: &str = "dev.toolctl/reason";
     /// The result was given before, to an earlier request with the same key.
     pub const REPLAYED: &str = "dev.toolctl/replayed";
     /// The call a result is about.

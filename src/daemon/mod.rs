@@ -23,7 +23,7 @@ use crate::guard::quota::{Limiter, QuotaSettings};
 use crate::pipeline::port::{Clock as _, DeskImport as _, Keys as _, Ledger as _, Log as _, Unavailable};
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::{Pipeline, Ports};
-use crate::server::{self, ServerSettings, Shutdown};
+use crate::server::{self, Seal, ServerSettings, Shutdown};
 use crate::store::redb::RedbStore;
 use crate::tool::{Tools, desk};
 use crate::transport::Listener;
@@ -57,6 +57,9 @@ pub struct Started {
     pub notes: Vec<String>,
 }
 
+/// The label under which the pepper gives the key that seals what clients of `/mcp` bring back.
+const SEAL: &str = "toolctl/mcp/seal/v1";
+
 /// A daemon whose doors are about to open.
 pub struct Daemon {
     path: Arc<Pipeline>,
@@ -64,6 +67,7 @@ pub struct Daemon {
     reins: Arc<Reins>,
     listeners: Vec<Listener>,
     server: ServerSettings,
+    seal: Seal,
     started: Started,
     clock: Arc<SystemClock>,
 }
@@ -78,6 +82,7 @@ impl Daemon {
         let plan = Plan::load(&inputs)?;
         let folder = StateFolder::open(&plan.state)?;
         let pepper = folder.pepper()?;
+        let seal = Seal::new(pepper.hash(SEAL));
         let rules = rules::load(&plan, None)?;
         let listeners = listen(&plan).await?;
         let store = Arc::new(RedbStore::open_armed(&folder.store(), plan.fail_point)?);
@@ -139,7 +144,7 @@ impl Daemon {
         reins.hold(&path);
         let recovered = path.recover().await?;
         (started.restarted, started.in_doubt) = (recovered.restarted, recovered.in_doubt);
-        Ok(Self { path, store, reins, listeners, server, started, clock })
+        Ok(Self { path, store, reins, listeners, server, seal, started, clock })
     }
 
     /// What it found and made.
@@ -169,7 +174,7 @@ impl Daemon {
             path.let_go();
         });
         let drain = self.server.limits.drain;
-        server::serve(self.listeners, Arc::clone(&self.path), self.server, self.reins.shutdown()).await;
+        server::serve(self.listeners, Arc::clone(&self.path), self.server, self.seal, self.reins.shutdown()).await;
         let drained = tokio::time::timeout(drain, self.path.idle()).await;
         if drained.is_err() {
             tracing::warn!(running = self.path.running(), "calls are still running; they will be in doubt");

@@ -53,6 +53,7 @@ use route::{Found, Routes};
 use visit::{Visit, overloaded};
 
 pub use limits::Limits;
+pub use mcp::seal::Seal;
 pub use shutdown::Shutdown;
 
 /// What an operator may set.
@@ -66,14 +67,24 @@ pub struct ServerSettings {
 
 /// Serves every listener until the order to stop; returns when all requests have ended, or the time to drain
 /// is over. Listeners are closed first, so that a successor can take their place.
-pub async fn serve(listeners: Vec<Listener>, pipeline: Arc<Pipeline>, settings: ServerSettings, shutdown: Shutdown) {
+///
+/// `seal` is for what clients of `/mcp` bring back; its key must outlive the daemon.
+pub async fn serve(
+    listeners: Vec<Listener>,
+    pipeline: Arc<Pipeline>,
+    settings: ServerSettings,
+    seal: Seal,
+    shutdown: Shutdown,
+) {
     let gate = Arc::new(Gate::new(settings.limits, shutdown.clone()));
-    let door = Arc::new(Door::new(pipeline, settings, shutdown));
+    let door = Arc::new(Door::new(pipeline, settings, seal, shutdown));
     let mut loops = JoinSet::new();
     for listener in listeners {
         let door = Arc::clone(&door);
+        let lines = Arc::clone(&door.lines);
         let answer = move |from, request| Arc::clone(&door).answer(from, request);
-        loops.spawn(accept::run(listener, Arc::clone(&gate), answer, |_, _| async {}));
+        let talk = move |from: Origin, stream| Arc::clone(&lines).converse(credential::of_peer(&from.peer), stream);
+        loops.spawn(accept::run(listener, Arc::clone(&gate), answer, talk));
     }
     door.shutdown.begun().await;
     let end = Instant::now() + door.limits.drain;
@@ -96,6 +107,8 @@ pub struct Door {
     routes: Routes,
     requests: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
+    mcp: Arc<mcp::http::Endpoint>,
+    lines: Arc<mcp::lines::Lines>,
 }
 
 /// Where a request came from.
@@ -107,16 +120,24 @@ pub struct Origin {
 }
 
 impl Door {
-    fn new(pipeline: Arc<Pipeline>, settings: ServerSettings, shutdown: Shutdown) -> Self {
+    fn new(pipeline: Arc<Pipeline>, settings: ServerSettings, seal: Seal, shutdown: Shutdown) -> Self {
         let limits = settings.limits;
+        let waiters = Arc::new(Semaphore::new(limits.waiters));
+        let conversations = mcp::governed(&pipeline, seal, shutdown.clone());
+        let requests = Arc::new(Semaphore::new(limits.requests));
+        let slots = (Arc::clone(&requests), Arc::clone(&waiters));
+        let lines = mcp::lines::Lines::new(Arc::clone(&conversations), limits, slots.0, slots.1);
+        let mcp = mcp::endpoint(conversations, &pipeline, Arc::clone(&waiters), limits);
         Self {
             pipeline,
             limits,
             allowed_hosts: settings.allowed_hosts,
             shutdown,
             routes: operations::all(),
-            requests: Arc::new(Semaphore::new(limits.requests)),
-            waiters: Arc::new(Semaphore::new(limits.waiters)),
+            requests,
+            waiters,
+            mcp: Arc::new(mcp),
+            lines: Arc::new(lines),
         }
     }
 
@@ -186,18 +207,25 @@ fn no<T>(denial: Denial) -> Answer<T> {
     Answer { quota: None, result: Err(denial) }
 }
 
-/// The caller's trace, when it is valid (W3C Trace Context section 3.2.2.2, version 00).
+/// The caller's trace, when it is valid.
 fn traceparent(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get("traceparent")?;
-    let mut parts = value.to_str().ok()?.split('-');
+    value.to_str().is_ok_and(is_traceparent).then(|| value.clone())
+}
+
+/// Whether `text` names a trace (W3C Trace Context section 3.2.2.2, version 00).
+fn is_traceparent(text: &str) -> bool {
+    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let mut parts = text.split('-');
     let mut next = |length: usize| {
         let part = parts.next()?;
         let hex = part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         hex.then_some(part)
     };
-    let (version, trace, parent, _flags) = (next(2)?, next(32)?, next(16)?, next(2)?);
-    let zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-    (version == "00" && !zero(trace) && !zero(parent) && parts.next().is_none()).then(|| value.clone())
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (next(2), next(32), next(16), next(2)) else {
+        return false;
+    };
+    version == "00" && !zero(trace) && !zero(parent) && parts.next().is_none()
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use hyper::Method;
 
 use super::route::{Routes, plain};
-use super::{admin, approvals, audit, calls, compat, desk, openapi, tools};
+use super::{admin, approvals, audit, calls, compat, desk, mcp, openapi, tools};
 
 /// Every operation, those asked for most first.
 pub fn all() -> Routes {
     let mut routes = calls::routes();
+    routes.extend(mcp::route::routes());
     routes.extend(compat::routes());
     routes.extend(approvals::routes());
     routes.extend(tools::routes());

@@ -26,6 +26,8 @@ mod http;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod support;

@@ -69,7 +69,8 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn nobody(fault: Fault) -> Self {
+    /// A message without an id that could be read.
+    pub fn nobody(fault: Fault) -> Self {
         Self { id: "null".to_owned(), fault }
     }
 }

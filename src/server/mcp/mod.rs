@@ -5,8 +5,39 @@
 //! governed tools (`governed`), or the fixtures of the conformance suite (`fixtures`).
 
 pub mod exchange;
+pub mod governed;
+pub mod http;
 pub mod lines;
 pub mod message;
+pub mod route;
 pub mod seal;
 pub mod service;
+pub mod session;
 pub mod talk;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::pipeline::Pipeline;
+
+use super::{Limits, Shutdown};
+use exchange::Asks;
+use governed::Governed;
+use http::Endpoint;
+use seal::Seal;
+use session::Sessions;
+use talk::Mcp;
+
+/// The governed tools of `pipeline`, behind conversations of both eras.
+pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, shutdown: Shutdown) -> Arc<Mcp> {
+    let service = Arc::new(Governed::new(Arc::clone(pipeline), seal.clone()));
+    Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown })
+}
+
+/// Streamable HTTP in front of `mcp`, with the clock and the chance of `pipeline`.
+pub fn endpoint(mcp: Arc<Mcp>, pipeline: &Arc<Pipeline>, waiters: Arc<Semaphore>, limits: Limits) -> Endpoint {
+    let (clock, chance) = (Arc::clone(pipeline), Arc::clone(pipeline));
+    let sessions = Sessions::new(mcp.seal.clone(), move || clock.now(), move || chance.chance());
+    Endpoint::new(mcp, sessions, waiters, limits)
+}

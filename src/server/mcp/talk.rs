@@ -128,6 +128,7 @@ impl Mcp {
                 Ok(Body::of(&mcp::initialize(exchange.version, &capabilities, self.service.instructions())))
             }
             ("ping", Era::Legacy) => Ok(Body::of(&json!({}))),
+            ("initialize" | "ping", Era::Modern) => Err(Fault::method_not_found(&request.method)),
             ("server/discover", Era::Modern) => {
                 let capabilities = self.service.capabilities(exchange.version);
                 Ok(Body::discovered(&capabilities, self.service.instructions()))

@@ -41,7 +41,14 @@ pub fn dispatch(file: &Path, armed: Option<FailPoint>, tool: &str, key: &str) ->
         let mut id = [7; 16];
         id[15] = key.bytes().last().expect("a key");
         let key = key.parse().expect("a key");
-        let seed = Seed { id: CallId::from_bytes(id), key, reason: None, salt: [1; 16], nonce: [2; 16] };
+        let seed = Seed {
+            id: CallId::from_bytes(id),
+            key,
+            reason: None,
+            salt: [1; 16],
+            nonce: [2; 16],
+            labels: toolctl::pipeline::submission::Labels::default(),
+        };
         let opening = Opening::new(seed, &agent, tool, &arguments, &permit, terms, now).expect("an opening");
         store.open(opening).await
     })

@@ -191,6 +191,14 @@ impl Exchange {
         self.try_send().expect("an answer")
     }
 
+    /// Sends it and gives the status, the headers and the body as it comes; dropping the body hangs up.
+    pub fn open(&self) -> (u16, BTreeMap<String, String>, Box<dyn Read>) {
+        let mut reader = BufReader::new(self.begin());
+        let (status, headers) = head(&mut reader).expect("an answer");
+        let body = body(reader, &headers);
+        (status, headers, body)
+    }
+
     /// Sends it and gives the lines of the answer as they come.
     pub fn stream(&self) -> impl Iterator<Item = Value> + use<> {
         let mut reader = BufReader::new(self.begin());

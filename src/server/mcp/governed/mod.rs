@@ -1,0 +1,84 @@
+//! The governed tools behind the door: what a caller may call, each call through the one pipeline, and its
+//! reply as a result that a model can act on. Nothing is decided here.
+
+mod call;
+mod carrier;
+mod hold;
+mod list;
+pub mod result;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+
+use crate::api::mcp::{self, Fault, Version};
+use crate::domain::denial::Denial;
+use crate::pipeline::Pipeline;
+use crate::pipeline::port::{Presented, Wait};
+
+use super::exchange::Exchange;
+use super::message::Request;
+use super::seal::Seal;
+use super::service::{Body, Changes, Service};
+
+use list::Listing;
+
+/// How many requests may be held at once; one more is answered as things stand.
+const MOST_HELD: usize = 2_048;
+
+/// toolctl's own tools, for every caller what policy lets it see.
+pub struct Governed {
+    pipeline: Arc<Pipeline>,
+    seal: Seal,
+    listing: Listing,
+    holds: Arc<Semaphore>,
+}
+
+impl Governed {
+    /// The tools of `pipeline`; what clients bring back is sealed with `seal`.
+    pub fn new(pipeline: Arc<Pipeline>, seal: Seal) -> Self {
+        Self { pipeline, seal, listing: Listing::default(), holds: Arc::new(Semaphore::new(MOST_HELD)) }
+    }
+}
+
+impl Service for Governed {
+    fn capabilities(&self, version: Version) -> Map<String, Value> {
+        mcp::capabilities(version)
+    }
+
+    fn instructions(&self) -> &str {
+        mcp::INSTRUCTIONS
+    }
+
+    fn answer(self: Arc<Self>, request: Request, exchange: Exchange) -> Wait<'static, Result<Body, Fault>> {
+        Box::pin(async move {
+            match request.method.as_str() {
+                "tools/list" => self.list(&request, &exchange).await,
+                "tools/call" => self.call(&request, &exchange).await,
+                other => Err(Fault::method_not_found(other)),
+            }
+        })
+    }
+
+    fn recognise(&self, presented: &Presented) -> Result<String, Fault> {
+        self.pipeline.recognised(presented).map(|principal| principal.id.to_string()).map_err(|no| fault(&no))
+    }
+
+    fn follow(&self, presented: &Presented) -> Box<dyn Changes> {
+        Box::new(list::Follower::new(Arc::clone(&self.pipeline), presented.clone()))
+    }
+}
+
+/// A no to a request that has no result to say it in.
+fn fault(no: &Denial) -> Fault {
+    if let Some(log) = &no.log {
+        tracing::warn!(code = no.code.slug(), stage = ?no.stage, "{log}");
+    }
+    let status = crate::server::status::status(no).as_u16();
+    let said = result::Envelope::of(no);
+    Fault::own(status, no.detail.clone()).data(serde_json::to_value(said).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

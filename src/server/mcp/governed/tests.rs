@@ -1,0 +1,1 @@
+//! Whole outputs per revision.

@@ -1,0 +1,266 @@
+//! The legacy era over HTTP: `initialize` and its sessions, requests with and without one, what clients tell
+//! and answer, the stream of changes (GET) and the end of a session (DELETE).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use crate::api::mcp::{Era, Fault, Version};
+use crate::pipeline::port::Presented;
+use crate::server::Shutdown;
+use crate::server::respond::{self, Reply};
+use crate::server::visit::overloaded;
+
+use super::super::exchange::{Exchange, Outlet};
+use super::super::message::Request;
+use super::super::session::{Opening, Session};
+use super::super::talk::{Envelope, name_and_version};
+use super::headers::{self, Accepts};
+use super::stream::{self, Work};
+use super::{
+    Arrival, Endpoint, RunningRequest, challenge, empty, legacy_version, not_allowed, refusal, status, unaddressed,
+};
+
+/// What a legacy request stands on.
+pub(super) struct Ground {
+    /// The revision it is in.
+    pub(super) version: Version,
+    /// Its session, when it has one.
+    pub(super) session: Option<Session>,
+}
+
+impl Endpoint {
+    /// Answers a legacy request.
+    pub(super) async fn legacy(&self, request: Request, envelope: Envelope, arrival: Arrival) -> Reply {
+        if request.method == "initialize" {
+            return self.initialize(request, envelope, arrival).await;
+        }
+        let ground = match self.ground(&arrival.headers, &arrival.presented) {
+            Ok(ground) => ground,
+            Err(fault) => return refusal(&request.id, &fault),
+        };
+        let accepts = Accepts::of(&arrival.headers);
+        let (outlet, messages) = Outlet::new();
+        let id = request.id.clone();
+        let (exchange, running) = match self.exchange(ground, &arrival, &id, envelope, outlet, accepts) {
+            Ok(exchange) => exchange,
+            Err(fault) => return refusal(&request.id, &fault),
+        };
+        let mcp = Arc::clone(&self.mcp);
+        let answer = async move {
+            let (code, message) = mcp.respond(request, exchange).await;
+            drop(running);
+            (status(Era::Legacy, code), Some(message))
+        };
+        // A client that hangs up has not taken its request back: in this era it says so.
+        let work = Work::new(answer, arrival.slot, None);
+        let mut reply = stream::answer(work, messages, accepts, &self.waiters, self.limits.heartbeat).await;
+        challenge(&mut reply);
+        reply
+    }
+
+    /// One exchange of a legacy client; with a session it can be taken back, and its client asked.
+    pub(super) fn exchange(
+        &self,
+        ground: Ground,
+        arrival: &Arrival,
+        id: &str,
+        envelope: Envelope,
+        outlet: Outlet,
+        accepts: Accepts,
+    ) -> Result<(Exchange, Option<RunningRequest>), Fault> {
+        let gone = Shutdown::new();
+        let Ground { version, session } = ground;
+        let asks = session.as_ref().filter(|_| accepts.stream).map(|session| self.mcp.asks.of(&session.nonce));
+        let running = session.as_ref().map(|session| self.running.begin(&session.nonce, id, gone.clone()));
+        let (client, capabilities) = session.map(|session| (session.client, session.capabilities)).unwrap_or_default();
+        let exchange = Exchange {
+            version,
+            presented: arrival.presented.clone(),
+            client,
+            capabilities: Arc::new(capabilities),
+            meta: Arc::new(envelope.meta),
+            header_key: headers::owned(&arrival.headers, "idempotency-key")?,
+            header_trace: headers::owned(&arrival.headers, "traceparent").unwrap_or_default(),
+            lines: false,
+            outlet,
+            gone,
+            asks,
+        };
+        Ok((exchange, running))
+    }
+
+    /// Begins a session.
+    async fn initialize(&self, request: Request, envelope: Envelope, arrival: Arrival) -> Reply {
+        let (version, opening) = match opening(&request) {
+            Ok(opening) => opening,
+            Err(fault) => return refusal(&request.id, &fault),
+        };
+        let begun = self.mcp.service.recognise(&arrival.presented).map(|caller| {
+            let id = self.sessions.begin(version, &opening, caller);
+            HeaderValue::from_str(&id).map_err(|_| Fault::own(500, "the session cannot be named"))
+        });
+        let session = match begun.and_then(|session| session) {
+            Ok(session) => session,
+            Err(fault) => return refusal(&request.id, &fault),
+        };
+        let (outlet, _) = Outlet::new();
+        let accepts = Accepts::of(&arrival.headers);
+        let ground = Ground { version, session: None };
+        let exchange = match self.exchange(ground, &arrival, &request.id, envelope, outlet, accepts) {
+            Ok((exchange, _)) => exchange,
+            Err(fault) => return refusal(&request.id, &fault),
+        };
+        let (_, message) = self.mcp.respond(request, exchange).await;
+        let mut reply = respond::json_text(StatusCode::OK, message);
+        reply.headers_mut().insert(HeaderName::from_static(headers::SESSION), session);
+        reply
+    }
+
+    /// The revision and the session of a legacy request. Without a session it stands for itself, in the
+    /// revision of its header.
+    ///
+    /// # Errors
+    /// 400 for a revision we do not speak; 404 for a session that is not, or no longer, this caller's.
+    pub(super) fn ground(&self, headers: &HeaderMap, presented: &Presented) -> Result<Ground, Fault> {
+        let said = legacy_version(headers)?;
+        let Some(id) = headers::text(headers, headers::SESSION)? else {
+            return Ok(Ground { version: said.unwrap_or(Version::UNSAID), session: None });
+        };
+        let caller = self.mcp.service.recognise(presented)?;
+        let found = self.sessions.find(id, &caller);
+        let (session, version) = found.ok_or_else(no_session)?;
+        Ok(Ground { version, session: Some(session) })
+    }
+
+    /// Takes note of what a client tells: that it takes a request back. Everything else needs nothing done. Over
+    /// HTTP modern clients tell nothing, and are not refused for it.
+    ///
+    /// # Errors
+    /// As [`Endpoint::ground`].
+    pub(super) fn notified(&self, arrival: &Arrival, method: &str, params: Option<&RawValue>) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct Cancelled {
+            #[serde(rename = "requestId")]
+            request: Box<RawValue>,
+        }
+        if is_modern(&arrival.headers)? {
+            return Ok(());
+        }
+        let Ground { session, .. } = self.ground(&arrival.headers, &arrival.presented)?;
+        if let ("notifications/cancelled", Some(session), Some(params)) = (method, session, params)
+            && let Ok(Cancelled { request }) = serde_json::from_str(params.get())
+        {
+            self.running.take_back(&session.nonce, request.get());
+        }
+        Ok(())
+    }
+
+    /// Hands over an answer to one of our own requests. One that nobody waits for any more is taken all the same.
+    ///
+    /// # Errors
+    /// As [`Endpoint::ground`]; 400 for a client that was never asked anything.
+    pub(super) fn answered(
+        &self,
+        arrival: &Arrival,
+        id: &str,
+        answer: Result<Box<RawValue>, Box<RawValue>>,
+    ) -> Result<(), Fault> {
+        let never = || Fault::invalid_request("an answer, but nothing was asked outside a session");
+        if is_modern(&arrival.headers)? {
+            return Err(never());
+        }
+        let Ground { session, .. } = self.ground(&arrival.headers, &arrival.presented)?;
+        let session = session.ok_or_else(never)?;
+        self.mcp.asks.of(&session.nonce).answered(id, answer);
+        Ok(())
+    }
+
+    /// Opens the stream of changes of a session, the newest in place of an older one.
+    pub(super) fn get(&self, arrival: Arrival) -> Reply {
+        let (session, version) = match self.session_of(&arrival) {
+            Ok(Some(found)) if Accepts::of(&arrival.headers).stream_at_need => found,
+            Ok(_) => return not_allowed("POST"),
+            Err(fault) => return unaddressed(&fault),
+        };
+        let Ok(place) = Arc::clone(&self.waiters).try_acquire_owned() else {
+            return respond::problem(&overloaded("too many streams are open already"));
+        };
+        let (outlet, messages): (Outlet, mpsc::Receiver<Bytes>) = Outlet::new();
+        let gone = Shutdown::new();
+        let held = self.sessions.stream(&session, gone.clone());
+        let changes = self.mcp.service.follow(&arrival.presented);
+        let exchange = Exchange {
+            version,
+            presented: arrival.presented,
+            client: session.client,
+            capabilities: Arc::new(session.capabilities),
+            meta: Arc::default(),
+            header_key: None,
+            header_trace: None,
+            lines: false,
+            outlet,
+            gone: gone.clone(),
+            asks: None,
+        };
+        let mcp = Arc::clone(&self.mcp);
+        let told = async move {
+            mcp.tell_changes(changes, &exchange).await;
+            drop(held);
+            (200, None)
+        };
+        stream::stream(Work::new(told, place, Some(gone)), messages, self.limits.heartbeat)
+    }
+
+    /// Ends a session.
+    pub(super) fn delete(&self, arrival: &Arrival) -> Reply {
+        match self.session_of(arrival) {
+            Ok(Some((session, _))) => {
+                self.sessions.end(session);
+                empty(StatusCode::NO_CONTENT)
+            }
+            Ok(None) => not_allowed("POST"),
+            Err(fault) => unaddressed(&fault),
+        }
+    }
+
+    /// The session that a request without a body is about; none when it is about none, or of a modern client.
+    fn session_of(&self, arrival: &Arrival) -> Result<Option<(Session, Version)>, Fault> {
+        if is_modern(&arrival.headers)? {
+            return Ok(None);
+        }
+        let Ground { version, session } = self.ground(&arrival.headers, &arrival.presented)?;
+        Ok(session.map(|session| (session, version)))
+    }
+}
+
+/// Whether a message without metadata of its own is a modern client's, by its header.
+pub(super) fn is_modern(headers: &HeaderMap) -> Result<bool, Fault> {
+    Ok(headers::text(headers, headers::VERSION)?.is_some_and(|said| said >= Version::V2026_07_28.word()))
+}
+
+fn no_session() -> Fault {
+    Fault::own(404, "there is no such session of yours: send `initialize` again")
+}
+
+/// What `initialize` asks for. What a client leaves out it does not have.
+fn opening(request: &Request) -> Result<(Version, Opening), Fault> {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Params {
+        protocol_version: String,
+        capabilities: Map<String, Value>,
+        client_info: Value,
+    }
+    let params = request.params.as_ref().map_or("{}", |params| params.get());
+    let params: Params =
+        serde_json::from_str(params).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
+    let opening = Opening { capabilities: params.capabilities, client: name_and_version(&params.client_info) };
+    Ok((Version::negotiate(&params.protocol_version), opening))
+}
