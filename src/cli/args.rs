@@ -114,6 +114,8 @@ pub enum Colour {
 pub enum Command {
     /// Run the daemon
     Serve(ServeArgs),
+    /// Speak MCP on stdin and stdout, for clients that start their servers
+    Mcp(McpArgs),
     /// Take a tour on a throw-away daemon
     Demo(DemoArgs),
     /// Call a tool
@@ -182,6 +184,14 @@ pub struct ServeArgs {
     /// How long running calls may take to end when the daemon stops; default 30s
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub drain: Option<Duration>,
+}
+
+/// `mcp`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct McpArgs {
+    /// Start the daemon when there is none
+    #[arg(long)]
+    pub autostart: bool,
 }
 
 /// `demo`.
