@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+pub mod salvage;
+
 /// A revision of the protocol. Ordered from old to new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {

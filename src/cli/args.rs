@@ -114,6 +114,8 @@ pub enum Colour {
 pub enum Command {
     /// Run the daemon
     Serve(ServeArgs),
+    /// Speak MCP on stdin and stdout, for clients that start their servers
+    Mcp(McpArgs),
     /// Take a tour on a throw-away daemon
     Demo(DemoArgs),
     /// Call a tool
@@ -185,6 +187,14 @@ pub struct ServeArgs {
     /// Serve the fixtures of the MCP conformance suite instead, on loopback and without a key
     #[arg(long, hide = true, requires = "listen", conflicts_with_all = ["allow_remote", "data_dir", "config", "env_file", "drain"])]
     pub conformance_fixtures: bool,
+}
+
+/// `mcp`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct McpArgs {
+    /// Start the daemon when there is none
+    #[arg(long)]
+    pub autostart: bool,
 }
 
 /// `demo`.

@@ -2,6 +2,7 @@
 //! status; it decides nothing about calls.
 
 pub mod args;
+mod bridge;
 mod command;
 mod context;
 mod dossier;

@@ -17,6 +17,7 @@ mod desk;
 mod limits;
 mod mcp;
 mod openapi;
+mod opening;
 mod operations;
 mod origin;
 mod pace;
@@ -81,8 +82,10 @@ pub async fn serve(
     let mut loops = JoinSet::new();
     for listener in listeners {
         let door = Arc::clone(&door);
+        let lines = Arc::clone(&door.lines);
         let answer = move |from, request| Arc::clone(&door).answer(from, request);
-        loops.spawn(accept::run(listener, Arc::clone(&gate), answer));
+        let talk = move |from: Origin, stream| Arc::clone(&lines).converse(credential::of_peer(&from.peer), stream);
+        loops.spawn(accept::run(listener, Arc::clone(&gate), answer, talk));
     }
     door.shutdown.begun().await;
     let end = Instant::now() + door.limits.drain;
@@ -106,6 +109,7 @@ pub struct Door {
     requests: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
     mcp: Arc<mcp::http::Endpoint>,
+    lines: Arc<mcp::lines::Lines>,
 }
 
 /// Where a request came from.
@@ -121,6 +125,9 @@ impl Door {
         let limits = settings.limits;
         let waiters = Arc::new(Semaphore::new(limits.waiters));
         let conversations = mcp::governed(&pipeline, seal, limits, shutdown.clone());
+        let requests = Arc::new(Semaphore::new(limits.requests));
+        let slots = (Arc::clone(&requests), Arc::clone(&waiters));
+        let lines = mcp::lines::Lines::new(Arc::clone(&conversations), limits, slots.0, slots.1);
         let mcp = mcp::endpoint(conversations, &pipeline, Arc::clone(&waiters), limits);
         Self {
             pipeline,
@@ -128,9 +135,10 @@ impl Door {
             allowed_hosts: settings.allowed_hosts,
             shutdown,
             routes: operations::all(),
-            requests: Arc::new(Semaphore::new(limits.requests)),
+            requests,
             waiters,
             mcp: Arc::new(mcp),
+            lines: Arc::new(lines),
         }
     }
 

@@ -11,6 +11,7 @@ mod demo;
 mod desk;
 mod keys;
 mod man;
+mod mcp;
 mod policy;
 mod record;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub fn run(cx: Context, command: Command, args: &[OsString]) -> Result<Exit, (Bo
 fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, CliError> {
     match command {
         Command::Serve(args) => serve::run(cx, &args),
+        Command::Mcp(args) => mcp::run(cx, &args),
         Command::Demo(args) => demo::run(cx, &args),
         Command::Call(args) => call::run(cx, &args, theirs),
         Command::Wait(args) => wait::run(cx, &args),

@@ -147,6 +147,12 @@ impl Asking {
         (id, Expecting { asks: Arc::clone(&self.asks), key, receiver })
     }
 
+    /// Nobody will answer any more: whoever waits is told so.
+    pub fn end(&self) {
+        let mut expected = self.asks.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.retain(|(conversation, _), _| *conversation != self.conversation);
+    }
+
     /// Hands over the answer to one of our requests, by its id as JSON text; whether it was expected.
     pub fn answered(&self, id: &str, answer: Answer) -> bool {
         let Ok(id) = serde_json::from_str::<String>(id) else { return false };

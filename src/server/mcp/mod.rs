@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod fixtures;
 pub mod governed;
 pub mod http;
+pub mod lines;
 pub mod message;
 pub mod route;
 pub mod seal;
