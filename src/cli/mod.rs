@@ -8,6 +8,7 @@ mod dossier;
 mod dynamic;
 mod error;
 mod import;
+pub mod init;
 mod outcome;
 mod prompt;
 mod spinner;

@@ -9,6 +9,7 @@ mod completions;
 mod daemon;
 mod demo;
 mod desk;
+mod init;
 mod keys;
 mod man;
 mod policy;
@@ -63,6 +64,7 @@ fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, C
         Command::Status => daemon::status(cx),
         Command::Stop => daemon::stop(cx),
         Command::Reload => daemon::reload(cx),
+        Command::Init(args) => init::run(cx, &args),
         Command::Completions(args) => completions::run(cx, &args),
         Command::Man(args) => man::run(cx, &args),
         Command::Version => daemon::version(cx),

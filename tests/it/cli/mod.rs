@@ -9,6 +9,7 @@ mod daemon;
 mod desk;
 mod exits;
 mod inbox;
+mod init;
 mod keys;
 mod output;
 mod tools;
