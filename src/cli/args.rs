@@ -157,6 +157,8 @@ pub enum Command {
     Reload,
     /// Connect an MCP client: Claude Code, Cursor, VS Code and others
     Init(InitArgs),
+    /// Check this set-up and say what to mend
+    Doctor,
     /// Print the line that makes a shell complete toolctl
     Completions(CompletionsArgs),
     /// Print or write the manual pages

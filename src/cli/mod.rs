@@ -4,6 +4,7 @@
 pub mod args;
 mod command;
 mod context;
+mod doctor;
 mod dossier;
 mod dynamic;
 mod error;

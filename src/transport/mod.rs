@@ -2,6 +2,7 @@
 //! or TCP all give the same [`Connection`], and no `cfg` leaves this folder.
 
 pub mod connect;
+pub mod inspect;
 pub mod private;
 pub mod signals;
 mod stream;

@@ -15,7 +15,7 @@ use crate::cli::init::edit;
 use crate::cli::init::entry::{self, Entry};
 use crate::cli::init::file::ConfigFile;
 use crate::cli::init::key::{KeyFact, Wanted};
-use crate::cli::init::place::{self, Places, Platform};
+use crate::cli::init::place::{self, Places};
 use crate::cli::init::plan::{self, Owner, Plan};
 use crate::cli::prompt;
 use crate::cli::table::{Table, facts};
@@ -79,7 +79,7 @@ pub fn run(cx: &Context, args: &InitArgs) -> Result<Exit, CliError> {
 const SET_UP: &str = "set up";
 
 fn list(cx: &Context, args: &InitArgs) -> Result<Vec<Listed>, CliError> {
-    let places = places()?;
+    let places = Places::own()?;
     let mut table = Table::new(["CLIENT", "FOUND", "STATE", "FILE"], "no clients");
     let mut clients = Vec::new();
     for client in McpClient::ALL {
@@ -286,19 +286,12 @@ fn wanted(cx: &Context, args: &InitArgs, client: McpClient) -> Result<Entry, Cli
 /// The file that is meant.
 fn path(args: &InitArgs, client: McpClient) -> Result<PathBuf, CliError> {
     if !args.project {
-        return Ok(places()?.user(client));
+        return Ok(Places::own()?.user(client));
     }
     let folder = std::env::current_dir().map_err(|error| CliError::io("cannot find this folder", &error))?;
     place::project(client, &folder).ok_or_else(|| {
         CliError::usage(format!("{} keeps no config in projects", client.title()))
             .hint("leave `--project` away to set it up for yourself")
-    })
-}
-
-fn places() -> Result<Places, CliError> {
-    Places::find(Platform::own(), &variable).ok_or_else(|| {
-        CliError::new(Exit::Failure, "no-home", "there is no home folder to find the clients' files in")
-            .hint("set `HOME`")
     })
 }
 

@@ -9,6 +9,7 @@ mod completions;
 mod daemon;
 mod demo;
 mod desk;
+mod doctor;
 mod init;
 mod keys;
 mod man;
@@ -64,6 +65,7 @@ fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, C
         Command::Status => daemon::status(cx),
         Command::Stop => daemon::stop(cx),
         Command::Reload => daemon::reload(cx),
+        Command::Doctor => doctor::run(cx),
         Command::Init(args) => init::run(cx, &args),
         Command::Completions(args) => completions::run(cx, &args),
         Command::Man(args) => man::run(cx, &args),

@@ -66,6 +66,11 @@ impl Entry {
         self.flag("--as")
     }
 
+    /// The socket or address it names.
+    pub fn socket(&self) -> Option<&str> {
+        self.flag("--socket")
+    }
+
     /// Flags that are not among those an entry of this version has.
     pub fn unknown_flags(&self) -> Vec<&str> {
         let mut unknown = Vec::new();

@@ -1,10 +1,11 @@
-//! Where each client keeps its config, on each platform. Pure: the environment and the platform come in as
-//! arguments, so every platform's answer can be tested on any.
+//! Where each client keeps its config, on each platform. The environment and the platform come in as arguments, so
+//! every platform's answer can be tested on any.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::client::McpClient;
+use crate::cli::error::{CliError, Exit};
 
 /// What decides where a person's files are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,17 @@ pub struct Places {
 }
 
 impl Places {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// When there is no home folder.
+    pub fn own() -> Result<Self, CliError> {
+        Self::find(Platform::own(), &|name| std::env::var_os(name)).ok_or_else(|| {
+            CliError::new(Exit::Failure, "no-home", "there is no home folder to find the clients' files in")
+                .hint("set `HOME`")
+        })
+    }
+
     /// Finds them; none when there is no home folder.
     pub fn find(platform: Platform, env: &dyn Fn(&str) -> Option<OsString>) -> Option<Self> {
         let given = |name: &str| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -47,6 +47,17 @@ pub fn owner(client: McpClient, text: &str, name: &str) -> Result<Owner, CannotE
     })
 }
 
+/// All entries in the text that start a toolctl, whatever their names.
+///
+/// # Errors
+/// When the text cannot be read.
+pub fn entries(client: McpClient, text: &str) -> Result<Vec<Entry>, CannotEdit> {
+    let read = edit::read(client.syntax(), text)?;
+    let table = read.get(client.slot("").table).and_then(serde_json::Value::as_object);
+    let entries = table.into_iter().flatten().filter_map(|(name, value)| client.read(name, value));
+    Ok(entries.filter(Entry::is_toolctl).collect())
+}
+
 /// What has to be written for the entry to be there.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ mod call;
 mod complete;
 mod daemon;
 mod desk;
+mod doctor;
 mod exits;
 mod inbox;
 mod init;
