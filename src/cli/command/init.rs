@@ -189,8 +189,12 @@ fn agree(
     let diff = difference(file, plan, &|tone, text| cx.ui.paint_err(tone, text));
     let lines = diff.lines().map(ToOwned::to_owned).chain(notes.iter().map(|note| escape_untrusted(note)));
     for line in lines {
-        // What is asked about is shown, whatever was asked for.
-        if agreed { cx.ui.note(&line) } else { cx.ui.say(&line) }
+        // What is asked about is shown, whatever was asked for; a program finds it in the result.
+        match agreed {
+            true if cx.ui.for_programs() => {}
+            true => cx.ui.note(&line),
+            false => cx.ui.say(&line),
+        }
     }
     if agreed {
         return Ok(());

@@ -123,7 +123,8 @@ fn named(entry: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(entry).unwrap_or_default();
     let told = ["command", "cmd", "url", "uri", "httpUrl"].iter().find_map(|name| value.get(name)?.as_str());
     match told {
-        Some(told) => format!("it starts or calls `{told}`"),
+        // What follows a question mark can be a secret.
+        Some(told) => format!("it starts or calls `{}`", told.split('?').next().unwrap_or_default()),
         None => "it is something else".to_owned(),
     }
 }

@@ -56,6 +56,18 @@ fn a_warning_is_no_problem() {
 }
 
 #[test]
+fn who_may_not_know_everything_is_told_the_rest() {
+    let daemon = Daemon::start();
+    let agent = daemon.agent("bot");
+    let found = findings(&daemon.cli(&["-o", "json", "doctor"]).key(&agent).exits(0).json());
+    has(&found, "ok identity: ", "you are agent:bot (agents), by key_");
+    let dead = agent.replace("tctl_a_", "tctl_a_x");
+    let found = findings(&daemon.cli(&["-o", "json", "doctor"]).key(&dead).exits(1).json());
+    has(&found, "problem identity: ", "");
+    has(&found, "ok daemon: ", "answers");
+}
+
+#[test]
 fn a_daemon_that_is_not_there_is_told_from_one_that_died() {
     let mut daemon = Daemon::prepared(&[], &[]);
     let found = examined(&daemon, 1);
