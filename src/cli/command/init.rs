@@ -64,7 +64,11 @@ pub fn run(cx: &Context, args: &InitArgs) -> Result<Exit, CliError> {
         None => {
             let clients = list(cx, args)?;
             if cx.ui.seen.ask && cx.ui.for_people() {
-                let items: Vec<String> = clients.iter().map(|one| format!("{} ({})", one.title, one.state)).collect();
+                let items = clients.iter().map(|one| match one.found {
+                    true => format!("{} ({})", one.title, one.state),
+                    false => format!("{} (not found here)", one.title),
+                });
+                let items: Vec<String> = items.collect();
                 let first = clients.iter().position(|one| one.found && one.state != SET_UP).unwrap_or(0);
                 let chosen = prompt::select(cx, "Which one? (Esc for none)", &items, first)?;
                 if let Some(client) = chosen.and_then(|chosen| McpClient::ALL.get(chosen)) {
@@ -121,7 +125,7 @@ fn put(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError>
     let plan = plan::put(client, &file, &entry, args.force)?;
     let key = Wanted::find(cx, client.word())?;
     let diff = difference(&file, &plan, &|_, text| text.to_owned());
-    if plan == Plan::Nothing && key.is_there() {
+    if plan == Plan::Nothing && key.will_do() {
         let key = Some(key.ensure(cx)?);
         return show(cx, outcome(client, &file, "unchanged", Some(entry), diff, key));
     }

@@ -16,7 +16,7 @@ mod man;
 mod policy;
 mod record;
 #[cfg(test)]
-mod script;
+pub(super) mod script;
 mod serve;
 mod tools;
 mod typed;

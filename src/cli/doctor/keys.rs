@@ -1,17 +1,13 @@
 //! Stored keys: private, and still good.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::{Exam, Finding, Health};
-use crate::api::admin::Me;
+use crate::api::admin::{KeyInfo, Me};
 use crate::cli::error::{CliError, Exit};
-use crate::cli::init::key::Standing;
+use crate::cli::init::client::McpClient;
+use crate::cli::init::key::{Standing, ends_soon};
 use crate::cli::text::relative;
-use crate::domain::time::Timestamp;
-
-/// How long before its end a key is told about.
-const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// Every stored key is good.
 pub fn stored(exam: &Exam<'_>) -> Vec<Finding> {
@@ -22,12 +18,11 @@ fn judge(exam: &Exam<'_>, path: &Path, standing: &Result<Standing, CliError>) ->
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let check = if path == exam.paths.default_key() { "key".to_owned() } else { format!("key {name}") };
     match standing {
-        Ok(Standing::Good(me)) => match ends(exam, me) {
-            Some((end, at)) if end <= exam.cx.now().plus(SOON) => {
-                Finding::warning(check, format!("{}, good until {at}", me.principal))
-                    .fix(format!("toolctl keys rotate {}", me.credential))
+        Ok(Standing::Good(me)) => match exam.keys.iter().find(|info| info.id == me.credential) {
+            Some(info) if ends_soon(info, exam.cx.now()) => {
+                Finding::warning(check, format!("{}, {}", me.principal, until(exam, info))).fix(renewal(&name, me))
             }
-            Some((_, at)) => Finding::ok(check, format!("{}, good until {at}", me.principal)),
+            Some(info) => Finding::ok(check, format!("{}, {}", me.principal, until(exam, info))),
             None => Finding::ok(check, format!("{}, good", me.principal)),
         },
         Ok(Standing::Dead(why)) => {
@@ -40,10 +35,18 @@ fn judge(exam: &Exam<'_>, path: &Path, standing: &Result<Standing, CliError>) ->
     }
 }
 
-/// When a key ends, for the clock and in words.
-fn ends(exam: &Exam<'_>, me: &Me) -> Option<(Timestamp, String)> {
-    let info = exam.keys.iter().find(|info| info.id == me.credential)?;
-    let at = info.expires_at.as_deref()?;
-    let day = at.split('T').next().unwrap_or(at);
-    Some((at.parse().ok()?, format!("{day}, {}", relative(at, exam.cx.now()))))
+/// Until when a key is good, in words.
+fn until(exam: &Exam<'_>, info: &KeyInfo) -> String {
+    match info.expires_at.as_deref() {
+        Some(at) => format!("good until {}, {}", at.split('T').next().unwrap_or(at), relative(at, exam.cx.now())),
+        None => "good for ever".to_owned(),
+    }
+}
+
+/// How a key is replaced: setting a client up again does it.
+fn renewal(name: &str, me: &Me) -> String {
+    match McpClient::ALL.iter().find(|client| client.word() == name && me.principal == format!("agent:{name}")) {
+        Some(client) => format!("toolctl init {}", client.word()),
+        None => format!("toolctl keys rotate {}, and store what it prints", me.credential),
+    }
 }

@@ -58,7 +58,7 @@ impl Entry {
     /// Whether it starts a toolctl as an MCP server, wherever that one is.
     pub fn is_toolctl(&self) -> bool {
         let file = self.command.rsplit(['/', '\\']).next().unwrap_or_default().to_lowercase();
-        file.strip_suffix(".exe").unwrap_or(&file) == "toolctl" && self.args.first().is_some_and(|arg| arg == "mcp")
+        file.starts_with("toolctl") && self.args.first().is_some_and(|arg| arg == "mcp")
     }
 
     /// The stored key it uses.

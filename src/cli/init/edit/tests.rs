@@ -1,5 +1,6 @@
 //! Each syntax before and after: what a person has is there afterwards as it was, byte for byte, beside our entry.
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -140,6 +141,7 @@ fn toml_in_other_layouts_is_changed_in_its_own() {
 fn toml_that_cannot_be_understood_is_left_alone() {
     let CannotEdit::Malformed { line, .. } = refuses(McpClient::Codex, "a = 1\nb =\n") else { panic!("another error") };
     assert_eq!(line, 2);
+    assert_eq!(refuses(McpClient::Codex, "a = 1\r\nb = 2\n"), CannotEdit::Layout);
     assert_eq!(refuses(McpClient::Codex, "mcp_servers = 1\n"), CannotEdit::NotATable("`mcp_servers`".into()));
 }
 
@@ -197,4 +199,65 @@ fn yaml_that_lines_cannot_tell_is_left_alone() {
     assert_eq!(refuses(McpClient::Goose, "extensions: []\n"), CannotEdit::NotATable("`extensions`".into()));
     let CannotEdit::Malformed { line, .. } = refuses(McpClient::Goose, "a: 1\nb: [\n") else { panic!("another error") };
     assert!(line >= 2, "{line}");
+}
+
+/// A text as people write them, damaged in a few places.
+fn damaged() -> impl Strategy<Value = (McpClient, String)> {
+    let texts = [
+        (
+            McpClient::Cursor,
+            "// a\n{\n\t\"mcpServers\": {\n\t\t\"a\": {\"command\": \"x\", }, // b\n\t\t\"toolctl\": {\"command\": \"/toolctl\", \"args\": [\"mcp\"]}\n\t},\n\t\"z\": [1, {}]\n}\n",
+        ),
+        (
+            McpClient::Codex,
+            "# a\nm = \"x\"\n[mcp_servers.a]\ncommand = 'a' # b\n[mcp_servers.toolctl]\nargs = [\n  \"mcp\",\n]\n[mcp_servers.toolctl.env]\nA = \"b\"\n[[z]]\nk.l = 1\n",
+        ),
+        (
+            McpClient::Goose,
+            "# a\nm: \"x\"\nextensions:\n  a:\n    args:\n    - b # c\n    d: |\n      e\n  toolctl:\n    cmd: toolctl\n    args: [mcp]\nz: {k: 1}\n",
+        ),
+    ];
+    let wounds = prop::collection::vec(
+        (any::<prop::sample::Index>(), 0..6usize, "[ \\t\\r\\n{}\\[\\]\":,#'a\\-=.|&*]{0,3}"),
+        0..4,
+    );
+    (prop::sample::select(texts.to_vec()), wounds).prop_map(|((client, text), wounds)| {
+        let mut symbols: Vec<char> = text.chars().collect();
+        for (at, length, with) in wounds {
+            let start = at.index(symbols.len() + 1);
+            let end = (start + length).min(symbols.len());
+            symbols.splice(start..end, with.chars());
+        }
+        (client, symbols.into_iter().collect())
+    })
+}
+
+/// What a text says beside the entry.
+fn others(read: &Value, slot: &Slot) -> Option<Value> {
+    let mut rest = read.clone();
+    rest.get_mut(slot.table)?.as_object_mut()?.remove(&slot.name);
+    Some(rest)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_text_it_is_refused_or_says_what_is_meant((client, text) in damaged()) {
+        let slot = client.slot("toolctl");
+        let members = members(client);
+        let made = put(client.syntax(), &text, &slot, &members, true);
+        if let Ok(made) = made {
+            let (before, after) = (read(client.syntax(), &text).expect("was edited"), read(client.syntax(), &made).expect("proved"));
+            let wanted: Map<String, Value> = members.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            prop_assert_eq!(entry(&after, &slot), Some(&Value::Object(wanted)));
+            if let (Some(before), Some(after)) = (others(&before, &slot), others(&after, &slot)) {
+                prop_assert_eq!(before, after);
+            }
+            if let Ok(gone) = remove(client.syntax(), &made, &slot) {
+                let read = read(client.syntax(), &gone).expect("proved");
+                prop_assert_eq!(entry(&read, &slot), None);
+            }
+        }
+    }
 }

@@ -17,8 +17,11 @@ pub fn parse(text: &str) -> Result<Value, CannotEdit> {
     serde_json::to_value(table).map_err(|_| CannotEdit::Layout)
 }
 
-/// Adds or changes an entry.
+/// Adds or changes an entry. Lines that end in two ways would all end in one afterwards, so such a text is refused.
 pub fn put(text: &str, change: &Change<'_>) -> Result<String, CannotEdit> {
+    if text.contains('\r') {
+        return Err(CannotEdit::Layout);
+    }
     let mut document: DocumentMut = text.parse().map_err(|_| CannotEdit::Layout)?;
     if !document.contains_key(change.slot.table) {
         let mut servers = Table::new();

@@ -111,7 +111,10 @@ impl Block {
 
 impl Page {
     fn of(text: &str) -> Self {
-        Self { lines: text.lines().map(ToOwned::to_owned).collect(), ends: text.is_empty() || text.ends_with('\n') }
+        let ends = text.is_empty() || text.ends_with('\n');
+        let body = text.strip_suffix('\n').unwrap_or(text);
+        let lines = if text.is_empty() { Vec::new() } else { body.split('\n').map(ToOwned::to_owned).collect() };
+        Self { lines, ends }
     }
 
     fn text(&self) -> String {
