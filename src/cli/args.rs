@@ -8,11 +8,13 @@ use clap_complete::engine::ArgValueCandidates;
 
 mod call;
 mod govern;
+mod init;
 mod people;
 mod words;
 
 pub use call::{CallArgs, CallFlags, CheckArgs, CheckFlags};
 pub use govern::{AuditCommand, AuditFilter, DeskCommand, KeysCommand, KeysCreateArgs, PolicyCommand};
+pub use init::InitArgs;
 pub use people::{ApprovalsCommand, ApproveArgs, CallsCommand, DenyArgs, PageArgs, ToolsCommand};
 
 use super::dynamic::complete;
@@ -155,6 +157,10 @@ pub enum Command {
     Stop,
     /// Load config, policies and tools again
     Reload,
+    /// Connect an MCP client: Claude Code, Cursor, VS Code and others
+    Init(InitArgs),
+    /// Check this set-up and say what to mend
+    Doctor,
     /// Print the line that makes a shell complete toolctl
     Completions(CompletionsArgs),
     /// Print or write the manual pages

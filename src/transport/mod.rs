@@ -3,6 +3,7 @@
 
 pub mod connect;
 pub mod detached;
+pub mod inspect;
 pub mod lines;
 pub mod private;
 pub mod signals;
