@@ -22,7 +22,6 @@ use crate::pipeline::Pipeline;
 
 use super::{Limits, Shutdown};
 use exchange::Asks;
-use governed::Governed;
 use http::Endpoint;
 use seal::Seal;
 use session::Sessions;
@@ -30,7 +29,7 @@ use talk::Mcp;
 
 /// The governed tools of `pipeline`, behind conversations of both eras.
 pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, shutdown: Shutdown) -> Arc<Mcp> {
-    let service = Arc::new(Governed::new(Arc::clone(pipeline), seal.clone()));
+    let service = Arc::new(governed::Governed::new(Arc::clone(pipeline), seal.clone()));
     Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown })
 }
 

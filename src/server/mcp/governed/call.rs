@@ -11,7 +11,7 @@ use crate::api::mcp::{Fault, meta};
 use crate::domain::call::CallState;
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::json;
-use crate::domain::tool::Registered;
+use crate::domain::tool::{RESERVED, Registered};
 use crate::pipeline::submission::{Labels, Reply, Submission};
 use crate::server::decode::not_canonical;
 
@@ -68,6 +68,9 @@ impl Governed {
         exchange: &Exchange,
         trace: Option<String>,
     ) -> Result<Body, Fault> {
+        if params.name.starts_with(RESERVED) {
+            return self.call_own(&params, exchange).await;
+        }
         let tool = self.pipeline.rules().catalog.get(&params.name).map(Arc::clone);
         let reader = Reader::of(exchange.version, tool.as_deref().map(|registered| &registered.tool));
         let submission = match submission(params, tool.as_deref(), exchange, trace) {

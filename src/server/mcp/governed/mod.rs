@@ -1,16 +1,18 @@
 //! The governed tools behind the door: what a caller may call, each call through the one pipeline, and its
 //! reply as a result that a model can act on. Nothing is decided here.
 
+mod approvals;
 mod call;
 mod carrier;
+mod follow;
 mod hold;
 mod list;
+mod own;
 pub mod result;
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 
 use crate::api::mcp::{self, Fault, Version};
 use crate::domain::denial::Denial;
@@ -20,25 +22,21 @@ use crate::pipeline::port::{Presented, Wait};
 use super::exchange::Exchange;
 use super::message::Request;
 use super::seal::Seal;
-use super::service::{Body, Changes, Service};
+use super::service::{Body, Changes, MirroredParameter, Service};
 
 use list::Listing;
-
-/// How many requests may be held at once; one more is answered as things stand.
-const MOST_HELD: usize = 2_048;
 
 /// toolctl's own tools, for every caller what policy lets it see.
 pub struct Governed {
     pipeline: Arc<Pipeline>,
     seal: Seal,
     listing: Listing,
-    holds: Arc<Semaphore>,
 }
 
 impl Governed {
     /// The tools of `pipeline`; what clients bring back is sealed with `seal`.
     pub fn new(pipeline: Arc<Pipeline>, seal: Seal) -> Self {
-        Self { pipeline, seal, listing: Listing::default(), holds: Arc::new(Semaphore::new(MOST_HELD)) }
+        Self { pipeline, seal, listing: Listing::default() }
     }
 }
 
@@ -66,7 +64,18 @@ impl Service for Governed {
     }
 
     fn follow(&self, presented: &Presented) -> Box<dyn Changes> {
-        Box::new(list::Follower::new(Arc::clone(&self.pipeline), presented.clone()))
+        Box::new(follow::Follower::new(Arc::clone(&self.pipeline), presented.clone()))
+    }
+
+    fn mirrored_parameters(&self, presented: &Presented, tool: &str) -> Vec<MirroredParameter> {
+        let rules = self.pipeline.rules();
+        let Some(tool) = rules.catalog.get(tool) else { return Vec::new() };
+        let mirrored = self.listing.of(&rules).mirrored(tool);
+        if mirrored.is_empty() {
+            return mirrored;
+        }
+        let seen = self.pipeline.recognised(presented).and_then(|who| rules.find(tool.name.as_str(), &who));
+        seen.map(|_| mirrored).unwrap_or_default()
     }
 }
 
