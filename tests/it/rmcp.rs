@@ -98,7 +98,7 @@ async fn story(lifecycle: ClientLifecycleMode) {
     assert_eq!((&pending["status"], &pending["executed"]), (&json!("approval_pending"), &json!(false)));
     let id = pending["approval_id"].as_str().expect("an approval").to_owned();
     let decided = daemon.cli(&["approve", &id, "--yes"]).key(&anna);
-    tokio::task::spawn_blocking(move || assert_eq!(decided.run().code, Some(0))).await.expect("decided");
+    tokio::task::spawn_blocking(move || assert_eq!(decided.ends().code, Some(0))).await.expect("decided");
     let waited = call(&client, "toolctl_wait", json!({"approval_id": id}), None).await;
     assert_eq!(structured(&waited)["customer"]["status"], "Paused");
     let again = call(&client, "update_customer_status", status, Some("s-1")).await;
@@ -127,7 +127,7 @@ async fn a_legacy_client_hears_that_its_tools_changed() {
     daemon.configure("policies/some.cedar", &format!("{permit}\n{forbid}\n"));
     let heard = ears.0.notified();
     let reload = daemon.cli(&["reload"]);
-    tokio::task::spawn_blocking(move || assert_eq!(reload.run().code, Some(0))).await.expect("reloaded");
+    tokio::task::spawn_blocking(move || assert_eq!(reload.ends().code, Some(0))).await.expect("reloaded");
     heard.await;
     assert_eq!(client.list_all_tools().await.expect("tools").len(), before - 1);
     client.cancel().await.expect("the conversation ends");
