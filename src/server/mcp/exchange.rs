@@ -31,8 +31,6 @@ pub struct Exchange {
     pub header_key: Option<String>,
     /// The `traceparent` header, over HTTP.
     pub header_trace: Option<String>,
-    /// Over lines, where one peer carries several conversations' requests; else over HTTP.
-    pub lines: bool,
     /// Messages to the client before the answer.
     pub outlet: Outlet,
     /// Given when the client took the request back, or (modern, over HTTP) hung up.

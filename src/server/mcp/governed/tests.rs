@@ -55,7 +55,6 @@ fn exchange(name: &str, version: Version, extra: Extra) -> (Exchange, mpsc::Rece
         meta: Arc::new(extra.meta.as_object().cloned().unwrap_or_default()),
         header_key: extra.header_key.map(str::to_owned),
         header_trace: extra.header_trace.map(str::to_owned),
-        lines: false,
         outlet,
         gone: Shutdown::new(),
         asks: None,

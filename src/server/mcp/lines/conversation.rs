@@ -305,7 +305,6 @@ impl Conversation {
             meta: Arc::new(meta),
             header_key: None,
             header_trace: None,
-            lines: true,
             outlet: Outlet::to(self.out.clone()),
             gone: Shutdown::new(),
             asks: Some(self.asking.clone()),
