@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::http::request::Builder;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::sync::Barrier;
@@ -24,11 +25,18 @@ pub enum Operation {
     CreateTicket,
     /// A tool that reads.
     SearchCustomer,
+    /// [`Operation::CreateTicket`] through the MCP door, as a client of 2026-07-28 asks for it.
+    McpCreateTicket,
+    /// [`Operation::SearchCustomer`] through the MCP door.
+    McpSearchCustomer,
 }
 
 /// Arguments of the tool that writes.
 pub const TICKET: &str =
     r#"{"customer_id":1,"title":"Login broken","description":"since the update of last night","priority":"high"}"#;
+
+/// Arguments of the tool that reads.
+const SEARCH: &str = r#"{"query":"nordic"}"#;
 
 /// Makes every idempotency key of this process another one.
 static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
@@ -37,8 +45,8 @@ impl Operation {
     /// Its name, for people.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::CreateTicket => "create_ticket",
-            Self::SearchCustomer => "search_customer",
+            Self::CreateTicket | Self::McpCreateTicket => "create_ticket",
+            Self::SearchCustomer | Self::McpSearchCustomer => "search_customer",
         }
     }
 
@@ -46,6 +54,7 @@ impl Operation {
         let request = Request::post(match self {
             Self::CreateTicket => "/tools/create_ticket",
             Self::SearchCustomer => "/tools/search_customer",
+            Self::McpCreateTicket | Self::McpSearchCustomer => "/mcp",
         });
         let request = request.header("host", "localhost").header("content-type", "application/json");
         Ok(match self {
@@ -54,10 +63,33 @@ impl Operation {
                 let request = request.header("idempotency-key", format!("measure-{key:020}"));
                 request.body(Full::new(Bytes::from_static(TICKET.as_bytes())))?
             }
-            Self::SearchCustomer => request.body(Full::new(Bytes::from_static(br#"{"query":"nordic"}"#)))?,
+            Self::SearchCustomer => request.body(Full::new(Bytes::from_static(SEARCH.as_bytes())))?,
+            Self::McpCreateTicket => {
+                let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
+                let key = format!(r#","dev.toolctl/idempotency-key":"measure-{key:020}""#);
+                self.message(request, TICKET, &key)?
+            }
+            Self::McpSearchCustomer => self.message(request, SEARCH, "")?,
         })
     }
+
+    /// `tools/call` with all that a modern client sends.
+    fn message(self, request: Builder, arguments: &str, key: &str) -> Result<Request<Full<Bytes>>, Fault> {
+        let name = self.name();
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"measure","version":"1"}}{key}}}}}}}"#
+        );
+        let request = request
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "tools/call")
+            .header("mcp-name", name);
+        Ok(request.body(Full::new(body.into()))?)
+    }
 }
+
+/// How an MCP result says that it is none.
+const FAILED: &[u8] = br#""isError":true"#;
 
 /// What came of it.
 #[derive(Debug, Clone, Default)]
@@ -144,7 +176,7 @@ async fn one(
         let answer = sender.send_request(operation.request()?).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        if !status.is_success() {
+        if !status.is_success() || body.windows(FAILED.len()).any(|part| part == FAILED) {
             return Err(format!("`{}` answered {status}: {}", operation.name(), String::from_utf8_lossy(&body)).into());
         }
         sender.ready().await?;

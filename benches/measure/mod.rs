@@ -8,6 +8,7 @@ mod growth;
 mod idle;
 mod load;
 mod machine;
+mod mcp;
 mod options;
 mod policy;
 mod report;
@@ -30,9 +31,10 @@ struct Group {
     run: fn(&Options, &mut Report) -> Result<(), Fault>,
 }
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     Group { name: "throughput", goals: &["A", "B", "C", "S1", "S2", "S3", "S4", "S9"], run: throughput::run },
     Group { name: "policy", goals: &["S4"], run: policy::run },
+    Group { name: "mcp", goals: &["S5"], run: mcp::run },
     Group { name: "client", goals: &["D", "S6"], run: client::run },
     Group { name: "growth", goals: &["S7", "S8", "S9"], run: growth::run },
     Group { name: "idle", goals: &["S10"], run: idle::run },

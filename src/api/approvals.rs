@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::calls::Call;
 use super::endpoint::number;
-use crate::domain::approval::{Assurance, Verdict};
+use crate::domain::approval::{Assurance, Evidence, Verdict};
 use crate::domain::tool::{EffectClass, Risk};
 use crate::endpoints;
 
@@ -81,6 +81,12 @@ pub struct Requirement {
     pub agreed: u32,
     /// The least assurance that counts.
     pub assurance: Assurance,
+    /// The requester's own consent, typed in its client, is enough as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub consent: bool,
+    /// The requester gave that consent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub consented: bool,
 }
 
 /// What one person said.
@@ -95,6 +101,9 @@ pub struct Decision {
     pub reason: Option<String>,
     /// How sure we are that a person decided.
     pub assurance: Assurance,
+    /// What stands behind it, when it is not a person's own decision.
+    #[serde(default, skip_serializing_if = "Evidence::is_person")]
+    pub evidence: Evidence,
     /// The requester decided about its own call.
     pub self_approved: bool,
     /// When; RFC 3339.

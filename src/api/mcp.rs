@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+pub mod salvage;
+
 /// A revision of the protocol. Ordered from old to new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
@@ -107,6 +109,10 @@ pub mod meta {
     pub const CALL: &str = "dev.toolctl/call";
     /// Index of the audit record a result rests on.
     pub const AUDIT: &str = "dev.toolctl/audit";
+    /// The task that a message is about, in 2025-11-25.
+    pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
+    /// What a model may be shown at once of a task that goes on, in 2025-11-25.
+    pub const IMMEDIATE_RESPONSE: &str = "io.modelcontextprotocol/model-immediate-response";
     /// The approval a result waits for.
     pub const APPROVAL: &str = "dev.toolctl/approval";
     /// What policy and the operator say about a tool.

@@ -8,11 +8,13 @@ use clap_complete::engine::ArgValueCandidates;
 
 mod call;
 mod govern;
+mod init;
 mod people;
 mod words;
 
 pub use call::{CallArgs, CallFlags, CheckArgs, CheckFlags};
 pub use govern::{AuditCommand, AuditFilter, DeskCommand, KeysCommand, KeysCreateArgs, PolicyCommand};
+pub use init::InitArgs;
 pub use people::{ApprovalsCommand, ApproveArgs, CallsCommand, DenyArgs, PageArgs, ToolsCommand};
 
 use super::dynamic::complete;
@@ -114,6 +116,8 @@ pub enum Colour {
 pub enum Command {
     /// Run the daemon
     Serve(ServeArgs),
+    /// Speak MCP on stdin and stdout, for clients that start their servers
+    Mcp(McpArgs),
     /// Take a tour on a throw-away daemon
     Demo(DemoArgs),
     /// Call a tool
@@ -153,6 +157,10 @@ pub enum Command {
     Stop,
     /// Load config, policies and tools again
     Reload,
+    /// Connect an MCP client: Claude Code, Cursor, VS Code and others
+    Init(InitArgs),
+    /// Check this set-up and say what to mend
+    Doctor,
     /// Print the line that makes a shell complete toolctl
     Completions(CompletionsArgs),
     /// Print or write the manual pages
@@ -182,6 +190,17 @@ pub struct ServeArgs {
     /// How long running calls may take to end when the daemon stops; default 30s
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub drain: Option<Duration>,
+    /// Serve the fixtures of the MCP conformance suite instead, on loopback and without a key
+    #[arg(long, hide = true, requires = "listen", conflicts_with_all = ["allow_remote", "data_dir", "config", "env_file", "drain"])]
+    pub conformance_fixtures: bool,
+}
+
+/// `mcp`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct McpArgs {
+    /// Start the daemon when there is none
+    #[arg(long)]
+    pub autostart: bool,
 }
 
 /// `demo`.

@@ -197,7 +197,11 @@ impl Context {
         Ok(self.paths()?.named_key(name))
     }
 
-    fn key_sources(&self) -> Result<Sources, CliError> {
+    /// Where the key is looked for.
+    ///
+    /// # Errors
+    /// As [`Context::stored_key`].
+    pub fn key_sources(&self) -> Result<Sources, CliError> {
         Ok(Sources {
             named: self.globals.key_name.as_deref().map(|name| self.stored_key(name)).transpose()?,
             variable: std::env::var("TOOLCTL_KEY").ok(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::text::{escape_lines, escape_untrusted, foreign_letter, relative, span};
 use super::ui::Tone;
 use crate::api::approvals::{Approval, Dossier};
-use crate::domain::approval::{Assurance, Verdict};
+use crate::domain::approval::{Assurance, Evidence, Verdict};
 use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
 
@@ -161,8 +161,13 @@ fn demands(approval: &Approval, now: Timestamp, paint: &impl Fn(Tone, &str) -> S
     let mut out = String::new();
     for need in &approval.requirements {
         let signed = if need.assurance == Assurance::A1 { ", signed" } else { "" };
+        let consent = match (need.consent, need.consented) {
+            (false, _) => "",
+            (true, false) => ", or the caller's consent",
+            (true, true) => ", or the caller's consent, which was given",
+        };
         out.push_str(&format!(
-            "  {:11}`{}`: {} of {}{signed}; {} agreed\n",
+            "  {:11}`{}`: {} of {}{signed}{consent}; {} agreed\n",
             "rule",
             escape_untrusted(&need.rule),
             need.quorum,
@@ -171,9 +176,10 @@ fn demands(approval: &Approval, now: Timestamp, paint: &impl Fn(Tone, &str) -> S
         ));
     }
     for decision in &approval.decisions {
-        let (said, tone) = match decision.verdict {
-            Verdict::Approve => ("agreed", Tone::Good),
-            Verdict::Reject => ("said no", Tone::Bad),
+        let (said, tone) = match (decision.verdict, decision.evidence) {
+            (Verdict::Approve, Evidence::Person) => ("agreed", Tone::Good),
+            (Verdict::Approve, Evidence::ClientElicitation) => ("consented, as its client says", Tone::Good),
+            (Verdict::Reject, _) => ("said no", Tone::Bad),
         };
         let own = if decision.self_approved { " (its own call)" } else { "" };
         let reason = decision.reason.as_deref().map_or_else(String::new, |r| format!(": {}", escape_untrusted(r)));

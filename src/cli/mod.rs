@@ -2,12 +2,15 @@
 //! status; it decides nothing about calls.
 
 pub mod args;
+mod bridge;
 mod command;
 mod context;
+mod doctor;
 mod dossier;
 mod dynamic;
 mod error;
 mod import;
+pub mod init;
 mod outcome;
 mod prompt;
 mod spinner;

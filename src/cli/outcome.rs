@@ -61,7 +61,7 @@ pub fn awaited(call: &Call) -> String {
     let groups: Vec<String> = approval
         .requirements
         .iter()
-        .filter(|need| need.agreed < need.quorum)
+        .filter(|need| need.agreed < need.quorum && !need.consented)
         .map(|need| format!("{} of {}", need.quorum - need.agreed, escape_untrusted(&need.group)))
         .collect();
     let groups = if groups.is_empty() { "people".to_owned() } else { groups.join(" and ") };

@@ -16,8 +16,8 @@ impl Secret {
         Self(text.trim().to_owned())
     }
 
-    /// The text, for the `Authorization` header alone.
-    pub(super) fn reveal(&self) -> &str {
+    /// The text, for what is sent to the daemon alone.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

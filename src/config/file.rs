@@ -19,6 +19,7 @@ pub struct File {
     pub server: Server,
     pub limits: Limits,
     pub approval: Approval,
+    pub mcp: Mcp,
     pub retention: Retention,
     pub store: Store,
     pub local: Local,
@@ -50,6 +51,12 @@ pub struct Limits {
 pub struct Approval {
     pub decide_by: Option<Span>,
     pub execute_within: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mcp {
+    pub hold: Option<Spanned<Span>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -11,7 +11,9 @@ use crate::pipeline::opening::Deadlines;
 use crate::pipeline::port::{Fatigue, Retention};
 
 use super::file::{self, File, Span, Within};
-use super::{Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Origin, Place, Server, Setting, Store};
+use super::{
+    Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Mcp, Origin, Place, Server, Setting, Store,
+};
 
 /// What the command line said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +86,7 @@ pub fn merge(sources: &Sources<'_>) -> Result<Config, Invalid> {
         server: server(sources, file.server)?,
         limits: limits(sources, &file.limits)?,
         approval: approval(&file.approval),
+        mcp: mcp(sources, file.mcp)?,
         retention: retention(sources, &file.retention)?,
         store: Store { data_dir: data_dir(sources, file.store) },
         local: local(sources, &file.local, file.local_user)?,
@@ -162,6 +165,18 @@ fn approval(file: &file::Approval) -> Approval {
         decide_by: from_file(file.decide_by.map(|span| span.0), usual.decide),
         execute_within: from_file(file.execute_within.map(|span| span.0), usual.execute),
     }
+}
+
+fn mcp(sources: &Sources<'_>, file: file::Mcp) -> Result<Mcp, Invalid> {
+    const LONGEST: Duration = Duration::from_secs(25);
+    if let Some(hold) = file.hold.as_ref().filter(|hold| hold.get_ref().0 > LONGEST) {
+        return Err(Invalid {
+            place: place(sources, hold.span()),
+            message: "`hold` is longer than 25s: clients would give up first".to_owned(),
+            hint: Some("their model can go on waiting with the tool `toolctl_wait`".to_owned()),
+        });
+    }
+    Ok(Mcp { hold: from_file(file.hold.map(|hold| hold.get_ref().0), Duration::from_secs(20)) })
 }
 
 fn retention(sources: &Sources<'_>, file: &file::Retention) -> Result<Kept, Invalid> {

@@ -63,6 +63,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[approval]`
     pub approval: Approval,
+    /// `[mcp]`
+    pub mcp: Mcp,
     /// `[retention]`
     pub retention: Kept,
     /// `[store]`
@@ -117,6 +119,14 @@ impl Approval {
     pub const fn deadlines(&self) -> Deadlines {
         Deadlines { decide: self.decide_by.value, execute: self.execute_within.value }
     }
+}
+
+/// `[mcp]`: how the Model Context Protocol is spoken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mcp {
+    /// For how long a call that waits for people is held before its caller is told so, at most 25 s. Default:
+    /// 20 s.
+    pub hold: Setting<Duration>,
 }
 
 /// `[retention]`: how long results are kept after a call closed.

@@ -24,12 +24,13 @@ fn nothing_at_all_is_a_complete_set_up() {
     assert_eq!(config.server.listen, Setting { value: None, origin: Origin::Default });
     assert_eq!(config.approval.deadlines(), Deadlines::default());
     assert_eq!(config.retention.retention(), Retention::default());
+    assert_eq!(config.mcp.hold, Setting { value: Duration::from_secs(20), origin: Origin::Default });
     assert!(config.local.allow_self_approval.value && config.local.users.is_empty());
 }
 
 #[test]
 fn flag_then_environment_then_file_then_default() {
-    let file = "[server]\nsocket = \"f\"\ndrain = \"5s\"\n[limits]\nrate_per_minute = 60\n[store]\ndata_dir = \"f\"\n";
+    let file = "[server]\nsocket = \"f\"\ndrain = \"5s\"\n[limits]\nrate_per_minute = 60\n[store]\ndata_dir = \"f\"\n[mcp]\nhold = \"3s\"\n";
     let environment = [("TOOLCTL_SOCKET", "e"), ("TOOLCTL_DATA_DIR", "e"), ("RATE_LIMIT_PER_MIN", "30")];
     let flags = Flags { socket: Some("g".into()), ..Flags::default() };
 
@@ -39,6 +40,7 @@ fn flag_then_environment_then_file_then_default() {
     assert_eq!(config.server.socket, place("g", Origin::Flag("--socket")));
     assert_eq!(config.store.data_dir, place("e", Origin::Environment("TOOLCTL_DATA_DIR")));
     assert_eq!(config.server.drain, Setting { value: Duration::from_secs(5), origin: Origin::File });
+    assert_eq!(config.mcp.hold, Setting { value: Duration::from_secs(3), origin: Origin::File });
     let rate = Setting { value: 30, origin: Origin::Environment("RATE_LIMIT_PER_MIN") };
     assert_eq!(config.limits.rate_per_minute, rate);
     let burst = Setting { value: 30, origin: Origin::Default };
@@ -70,6 +72,11 @@ fn every_refusal_shows_the_place_and_the_way_out() {
             "[retention]\nresults = \"9d\"\ntombstones = \"9d\"\n",
             "toolctl.toml:3: `tombstones` is not longer than `results`: a key whose result is gone could run again \
              [\"9d\"] make `tombstones` longer, for example 90 days more than `results`",
+        ),
+        (
+            "[mcp]\nhold = \"1m\"\n",
+            "toolctl.toml:2: `hold` is longer than 25s: clients would give up first [\"1m\"] their model can go on \
+             waiting with the tool `toolctl_wait`",
         ),
         (
             "[[local_user]]\nuid = 7\ngroups = []\n",

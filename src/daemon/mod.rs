@@ -2,6 +2,7 @@
 //! nothing.
 
 mod control;
+mod fixtures;
 mod host;
 pub mod inspect;
 mod plan;
@@ -29,6 +30,7 @@ use crate::tool::{Tools, desk};
 use crate::transport::Listener;
 
 use control::Reins;
+pub use fixtures::{CannotServe, Fixtures};
 pub use host::Hosted;
 pub use plan::{Inputs, Plan};
 pub use problem::CannotStart;

@@ -124,6 +124,7 @@ impl Plan {
             limits: Limits {
                 connections: config.server.most_connections.value,
                 drain: config.server.drain.value,
+                hold: config.mcp.hold.value,
                 ..defaults
             },
             fail_point: None,

@@ -46,6 +46,27 @@ pub struct Requirement {
     pub rule: String,
     /// How long people have, when the rule says so.
     pub ttl: Option<Duration>,
+    /// The requester's own consent, typed in its client, meets it as well (`@approval_consent("caller")`).
+    pub consent: bool,
+}
+
+/// What stands behind a decision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// A person decided, and showed a credential of their own.
+    #[default]
+    Person,
+    /// The requester's client says that somebody typed the digest. Whether that was a person, only the client
+    /// knows, so it counts for rules alone that take the caller's consent.
+    ClientElicitation,
+}
+
+impl Evidence {
+    /// Whether it is a person's own decision.
+    pub const fn is_person(&self) -> bool {
+        matches!(self, Self::Person)
+    }
 }
 
 /// Yes or no.
@@ -67,7 +88,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What one person said.
+/// What one person said, or the requester's client said of somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// Who.
@@ -82,6 +103,8 @@ pub struct Decision {
     pub reason: Option<String>,
     /// How sure we are that a person decided.
     pub assurance: Assurance,
+    /// What stands behind it.
+    pub evidence: Evidence,
     /// The requester decided about its own call, as an administrator allowed.
     pub self_approved: bool,
     /// The binding they looked at.
@@ -134,10 +157,15 @@ impl Approval {
             .requirements
             .iter()
             .map(|need| {
-                json!({
+                let mut bound = json!({
                     "assurance": need.assurance.to_string(), "group": need.group.as_str(),
                     "quorum": need.quorum, "rule": need.rule,
-                })
+                });
+                // Bound only where it is so: every other binding is what it was before there was consent.
+                if let (true, Some(bound)) = (need.consent, bound.as_object_mut()) {
+                    bound.insert("consent".to_owned(), "caller".into());
+                }
+                bound
             })
             .collect();
         let bound = json!({
@@ -159,16 +187,13 @@ impl Approval {
     }
 
     /// Counts the votes: one no ends it; a yes counts for each requirement whose group its author was in
-    /// and whose assurance it has; each person counts once per requirement.
+    /// and whose assurance it has; each person counts once per requirement. The requester's consent counts for
+    /// no person, and meets the requirements that take it.
     pub fn tally(&self) -> Tally {
         if self.decisions.iter().any(|decision| decision.verdict == Verdict::Reject) {
             return Tally::Rejected;
         }
-        if self.requirements.iter().all(|need| self.agreed(need) >= need.quorum) {
-            Tally::Approved
-        } else {
-            Tally::Open
-        }
+        if self.requirements.iter().all(|need| self.meets(need)) { Tally::Approved } else { Tally::Open }
     }
 
     /// How many different people count for `need`.
@@ -176,17 +201,42 @@ impl Approval {
         let people: BTreeSet<_> = self
             .decisions
             .iter()
-            .filter(|d| {
-                d.verdict == Verdict::Approve && d.assurance >= need.assurance && d.groups.contains(&need.group)
-            })
+            .filter(|d| d.verdict == Verdict::Approve && d.evidence.is_person())
+            .filter(|d| d.assurance >= need.assurance && d.groups.contains(&need.group))
             .map(|d| &d.by)
             .collect();
         u32::try_from(people.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether the requester consented to `need`: the rule takes its consent, took it when the call was opened,
+    /// and asks for no more assurance than a client's word has.
+    pub fn consented(&self, need: &Requirement) -> bool {
+        let asked = |rule: &str| self.requirements.iter().any(|asked| asked.consent && asked.rule == rule);
+        let given = |d: &Decision| {
+            d.evidence == Evidence::ClientElicitation && d.verdict == Verdict::Approve && d.assurance >= need.assurance
+        };
+        need.consent && asked(&need.rule) && self.decisions.iter().any(given)
+    }
+
+    /// Whether enough people agreed to `need`, or the requester consented where that is enough.
+    pub fn meets(&self, need: &Requirement) -> bool {
+        self.agreed(need) >= need.quorum || self.consented(need)
+    }
+
+    /// Whether a rule takes the requester's consent and is not met yet.
+    pub fn awaits_consent(&self) -> bool {
+        self.requirements.iter().any(|need| need.consent && !self.meets(need))
+    }
+
+    /// Whether `typed` is the short digest of B, in capitals or not, with dashes and spaces or without.
+    pub fn is_typed(&self, typed: &str) -> bool {
+        let typed: String = typed.chars().filter(|c| !matches!(c, '-' | ' ')).collect();
+        typed.eq_ignore_ascii_case(&self.binding.short())
+    }
+
     /// Whether what people agreed to here meets `needs`, which later rules may have made stricter.
     pub fn covers(&self, needs: &[Requirement]) -> bool {
-        needs.iter().all(|need| self.agreed(need) >= need.quorum)
+        needs.iter().all(|need| self.meets(need))
     }
 
     /// Until when the approved call may start; none before it is approved.

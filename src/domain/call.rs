@@ -350,7 +350,9 @@ fn decide(
     if decision.binding != approval.binding {
         return Err(IllegalTransition::Binding);
     }
-    if let Some(earlier) = approval.decisions.iter().find(|earlier| earlier.by == decision.by) {
+    // A client's word is not its person's own: the same principal may give one of each.
+    let same = |earlier: &&Decision| earlier.by == decision.by && earlier.evidence == decision.evidence;
+    if let Some(earlier) = approval.decisions.iter().find(same) {
         let same = earlier.verdict == decision.verdict;
         return Err(if same { IllegalTransition::Repeated } else { IllegalTransition::Contradicted });
     }

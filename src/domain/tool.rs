@@ -195,24 +195,36 @@ pub struct Catalog {
     tools: BTreeMap<ToolName, Arc<Registered>>,
 }
 
-/// Two tools of one name.
+/// Names that start so are for tools of toolctl itself, which are in no catalog.
+pub const RESERVED: &str = "toolctl_";
+
+/// Tools that make no catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("two tools are named `{0}`")]
-pub struct DuplicateTool(pub ToolName);
+pub enum BadCatalog {
+    /// Two tools of one name.
+    #[error("two tools are named `{0}`")]
+    Duplicate(ToolName),
+    /// A name that is toolctl's own.
+    #[error("the tool `{0}` needs another name: those that start with `{RESERVED}` are toolctl's own")]
+    Reserved(ToolName),
+}
 
 impl Catalog {
     /// Collects tools.
     ///
     /// # Errors
-    /// Names the tool that is defined twice.
-    pub fn new(tools: impl IntoIterator<Item = Tool>) -> Result<Self, DuplicateTool> {
+    /// Names the tool that is defined twice, or whose name is reserved.
+    pub fn new(tools: impl IntoIterator<Item = Tool>) -> Result<Self, BadCatalog> {
         let mut catalog = Self::default();
         for tool in tools {
             let name = tool.name.clone();
+            if name.as_str().starts_with(RESERVED) {
+                return Err(BadCatalog::Reserved(name));
+            }
             let digest = tool.digest();
             let entry = Arc::new(Registered { tool, digest });
             if catalog.tools.insert(name.clone(), entry).is_some() {
-                return Err(DuplicateTool(name));
+                return Err(BadCatalog::Duplicate(name));
             }
         }
         Ok(catalog)
@@ -243,5 +255,42 @@ impl Catalog {
     pub fn digest(&self) -> Digest {
         let parts: Vec<&[u8]> = self.tools.values().map(|tool| tool.digest.0.as_slice()).collect();
         Digest::of("toolctl/catalog/v1", &parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Tool {
+        Tool {
+            name: name.parse().unwrap(),
+            title: "T".to_owned(),
+            description: "d".to_owned(),
+            kind: ToolKind::Desk,
+            effect: EffectClass::Once,
+            destructive: true,
+            open_world: true,
+            risk: Risk::High,
+            input_schema: json!({"type": "object"}),
+            output_schema: json!({}),
+            confirm_argument: None,
+            idempotency_ignore: Vec::new(),
+            example: None,
+            timeout: Duration::from_secs(1),
+            output_limit: 1,
+        }
+    }
+
+    #[test]
+    fn a_catalog_has_each_name_once_and_none_of_ours() {
+        let refusal = |names: [&str; 2]| Catalog::new(names.map(named)).map(drop).map_err(|error| error.to_string());
+        assert_eq!(refusal(["a", "toolctl"]), Ok(()));
+        assert_eq!(refusal(["a", "a"]), Err("two tools are named `a`".to_owned()));
+        assert_eq!(
+            refusal(["a", "toolctl_wait"]),
+            Err("the tool `toolctl_wait` needs another name: those that start with `toolctl_` are toolctl's own"
+                .to_owned())
+        );
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::approval::{Approval, Assurance, Decision, Requirement, Verdict};
+use crate::domain::approval::{Approval, Assurance, Decision, Evidence, Requirement, Verdict};
 use crate::domain::call::Call;
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;
@@ -75,11 +75,48 @@ impl Eligible {
             verdict,
             reason,
             assurance: BEST_ASSURANCE,
+            evidence: Evidence::Person,
             self_approved: self.self_approved,
             binding,
             at,
         }
     }
+}
+
+/// The requester's consent to its own call, typed in its client: the short digest of B. It is no person's
+/// decision, is of no group and has the least assurance.
+///
+/// # Errors
+/// When the call is not the requester's, no rule takes its consent, or something else was typed.
+pub fn consent(
+    requester: &Principal,
+    call: &Call,
+    approval: &Approval,
+    typed: &str,
+    at: Timestamp,
+) -> Result<Decision, Denial> {
+    let no = |code, detail: String| Err(Denial::new(Stage::Approval, code, detail).about(call.id));
+    if requester.id != call.principal {
+        return no(Code::NotAllowed, format!("only `{}` can consent to its own call", call.principal));
+    }
+    if !approval.requirements.iter().any(|need| need.consent) {
+        return no(Code::NotAllowed, "no rule takes the caller's consent for this call: people must agree".to_owned());
+    }
+    if !approval.is_typed(typed) {
+        return no(Code::ApprovalStale, "what was typed is not the digest of this call".to_owned());
+    }
+    Ok(Decision {
+        by: requester.id.clone(),
+        credential: requester.credential.clone(),
+        groups: BTreeSet::new(),
+        verdict: Verdict::Approve,
+        reason: None,
+        assurance: Assurance::A0,
+        evidence: Evidence::ClientElicitation,
+        self_approved: false,
+        binding: approval.binding,
+        at,
+    })
 }
 
 /// Whether enough people could ever meet `requirements` for a call of `requester`; `people_in` lists the
@@ -92,7 +129,9 @@ pub fn satisfiable(
     requester: &Principal,
     people_in: impl Fn(&str) -> Vec<Principal>,
 ) -> Result<(), Denial> {
-    for need in requirements {
+    // What the requester may consent to needs no people: its client may be asked, now or when it comes again.
+    let takes_consent = |need: &Requirement| need.consent && need.assurance == Assurance::A0;
+    for need in requirements.iter().filter(|need| !takes_consent(need)) {
         if need.assurance > BEST_ASSURANCE {
             return Err(unsatisfiable(need, "it asks for signed approvals, and no approver has a signing key"));
         }
@@ -136,9 +175,10 @@ pub fn still_covers(
         };
     };
     for decision in &approval.decisions {
-        let valid = recall(decision).is_some_and(|person| {
-            eligible(&person, &call.principal, &call.chain, &approval.requirements)
-                .is_ok_and(|now| decision.groups.is_subset(&now.groups))
+        let valid = recall(decision).is_some_and(|who| match decision.evidence {
+            Evidence::Person => eligible(&who, &call.principal, &call.chain, &approval.requirements)
+                .is_ok_and(|now| decision.groups.is_subset(&now.groups)),
+            Evidence::ClientElicitation => who.id == call.principal,
         });
         if !valid {
             return Err(format!("`{}`, who approved it, may no longer do so", decision.by));
@@ -173,7 +213,14 @@ mod tests {
     }
 
     fn need(group: &str, quorum: u32) -> Requirement {
-        Requirement { group: group.parse().unwrap(), quorum, assurance: Assurance::A0, rule: "r".into(), ttl: None }
+        Requirement {
+            group: group.parse().unwrap(),
+            quorum,
+            assurance: Assurance::A0,
+            rule: "r".into(),
+            ttl: None,
+            consent: false,
+        }
     }
 
     #[test]
@@ -194,6 +241,86 @@ mod tests {
         assert_eq!(ask(&allowed, &anna, &[]), Ok(true));
     }
 
+    /// A call of `requester` that waits for these requirements.
+    fn asking(requester: &Principal, requirements: Vec<Requirement>) -> Call {
+        let at = Timestamp::from_micros(1_700_000_000_000_000);
+        let arguments = crate::domain::json::Canonical::trusted("{}");
+        let mut call = Call {
+            id: crate::domain::id::CallId::from_bytes([1; 16]),
+            tool: "t".parse().unwrap(),
+            tool_digest: Digest::plain(b"t"),
+            effect: crate::domain::tool::EffectClass::Once,
+            principal: requester.id.clone(),
+            credential: requester.credential.clone(),
+            chain: Vec::new(),
+            key: "k".parse().unwrap(),
+            fingerprint: Digest::plain(b"f"),
+            effective: Digest::plain(b"e"),
+            arguments,
+            salt: [2; 16],
+            reason: None,
+            created_at: at,
+            changed_at: at,
+            attempts: 0,
+            approval: None,
+            state: crate::domain::call::CallState::AwaitingApproval,
+        };
+        let hour = std::time::Duration::from_secs(3600);
+        let mut approval = Approval {
+            number: 1,
+            nonce: [3; 16],
+            requirements,
+            asked_at: at,
+            decide_by: at.plus(hour),
+            execute_within: hour,
+            round: 1,
+            binding: Digest::plain(b""),
+            decisions: Vec::new(),
+            approved_at: None,
+        };
+        approval.binding = approval.bind(&call);
+        call.approval = Some(approval);
+        call
+    }
+
+    #[test]
+    fn consent_is_the_requesters_typed_digest_and_meets_only_rules_that_take_it() {
+        let agent = principal("agent:x", PrincipalKind::Agent, &["approvers"]);
+        let anna = principal("user:anna", PrincipalKind::User, &["approvers"]);
+        let taking = Requirement { consent: true, rule: "takes".into(), ..need("approvers", 1) };
+        let call = asking(&agent, vec![taking.clone(), need("approvers", 1)]);
+        let approval = call.approval.as_ref().unwrap();
+        let digest = approval.binding.short();
+        let say = |who: &Principal, call: &Call, typed: &str| {
+            consent(who, call, call.approval.as_ref().unwrap(), typed, call.created_at)
+                .map_err(|no| (no.code, no.detail))
+        };
+        assert_eq!(say(&anna, &call, &digest).unwrap_err().0, Code::NotAllowed, "it is not her call");
+        let strict = asking(&agent, vec![need("approvers", 1)]);
+        let typed = strict.approval.as_ref().unwrap().binding.short();
+        assert_eq!(say(&agent, &strict, &typed).unwrap_err().0, Code::NotAllowed, "no rule takes it");
+        for wrong in ["", "yes", &digest[..7], &format!("{digest}0")] {
+            assert_eq!(say(&agent, &call, wrong).unwrap_err().0, Code::ApprovalStale, "{wrong}");
+        }
+        let typed = format!(" {}-{} ", &digest[..4], digest[4..].to_uppercase());
+        let given = say(&agent, &call, &typed).unwrap();
+        assert_eq!((given.assurance, given.groups.len(), given.self_approved), (Assurance::A0, 0, false));
+
+        let mut given_to = approval.clone();
+        given_to.decisions.push(given);
+        assert_eq!((given_to.agreed(&taking), given_to.consented(&taking)), (0, true), "nobody of the group agreed");
+        assert!(!given_to.meets(&need("approvers", 1)), "the other rule wants a person");
+        assert!(
+            !given_to.covers(&[Requirement { rule: "newer".into(), ..taking.clone() }]),
+            "it was not asked about this"
+        );
+        assert!(
+            !given_to.covers(&[Requirement { assurance: Assurance::A1, ..taking.clone() }]),
+            "nor is it a signature"
+        );
+        assert!(!given_to.covers(&[Requirement { consent: false, ..taking }]), "the rule takes none any more");
+    }
+
     #[test]
     fn what_nobody_could_approve_is_refused_at_once() {
         let anna = principal("user:anna", PrincipalKind::User, &["approvers"]);
@@ -205,5 +332,7 @@ mod tests {
         assert!(satisfiable(&[need("approvers", 1)], &anna, people).is_err(), "she cannot approve herself");
         let signed = Requirement { assurance: Assurance::A1, ..need("approvers", 1) };
         assert!(satisfiable(&[signed], &agent, people).is_err());
+        let consent = Requirement { consent: true, ..need("nobodies", 1) };
+        assert!(satisfiable(&[consent], &agent, |_: &str| Vec::new()).is_ok(), "the caller may consent");
     }
 }

@@ -264,7 +264,7 @@ pub(super) fn may_decide(principal: &Principal, call: &Call) -> Result<Eligible,
 
 fn has_said(call: &Call, reviewer: &Principal, verdict: Verdict) -> bool {
     let decisions = call.approval.iter().flat_map(|approval| &approval.decisions);
-    decisions.into_iter().any(|decision| decision.by == reviewer.id && decision.verdict == verdict)
+    decisions.into_iter().any(|d| d.by == reviewer.id && d.verdict == verdict && d.evidence.is_person())
 }
 
 fn looked_at(looked_at: LookedAt, asked: Digest, call: &Call) -> Result<Digest, Denial> {
@@ -281,7 +281,7 @@ fn no_approval(wanted: ApprovalRef) -> Denial {
 }
 
 /// Why a decision does not count, for the one who made it.
-fn undecidable(why: &IllegalTransition, call: &Call, verdict: Verdict) -> Denial {
+pub(super) fn undecidable(why: &IllegalTransition, call: &Call, verdict: Verdict) -> Denial {
     let state = call.state.word();
     let (code, detail) = match why {
         IllegalTransition::Binding => {

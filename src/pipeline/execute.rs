@@ -110,8 +110,12 @@ impl Pipeline {
         })
     }
 
-    /// The call, closed if it closes within `wait`, else as it then stands.
-    pub(super) async fn await_end(&self, call: Call, wait: Duration) -> Result<Call, Denial> {
+    /// The call, closed if it closes within `wait`, else as it then stands. Whoever holds the call was let see
+    /// it, so nothing is checked or charged.
+    ///
+    /// # Errors
+    /// Too many wait for it, or the store cannot be read.
+    pub async fn await_end(&self, call: Call, wait: Duration) -> Result<Call, Denial> {
         if wait.is_zero() || self.waiters.is_closed() || call.is_closed() || matches!(call.state, CallState::InDoubt) {
             return Ok(call);
         }

@@ -3,6 +3,7 @@
 
 mod admin;
 pub mod cleared;
+mod consent;
 mod decide;
 mod execute;
 mod import;
@@ -434,4 +435,4 @@ fn unavailable(why: &Unavailable) -> Denial {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

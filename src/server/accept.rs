@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::transport::{Connection, Listener, Stream};
 
+use super::opening::{Opened, Spoken};
 use super::pace::{Answering, Paced};
 use super::respond::{self, Reply};
 use super::visit::overloaded;
@@ -41,11 +42,14 @@ impl Gate {
     }
 }
 
-/// Takes connections and lets `answer` answer their requests until the order to stop, then lets them end.
-pub async fn run<A, F>(listener: Listener, gate: Arc<Gate>, answer: A)
+/// Takes connections and lets `answer` answer their HTTP requests, or `talk` have the conversations over lines,
+/// until the order to stop; then lets them end.
+pub async fn run<A, F, T, G>(listener: Listener, gate: Arc<Gate>, answer: A, talk: T)
 where
     A: Fn(Origin, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
+    T: Fn(Origin, Opened<Stream>) -> G + Clone + Send + Sync + 'static,
+    G: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     let mut pause = Pause::default();
@@ -57,7 +61,8 @@ where
                 Ok(connection) => {
                     pause = Pause::default();
                     let from = Origin { peer: connection.peer, address: listener.address() };
-                    admit(&gate, from, connection, &mut connections, answer.clone());
+                    let (answer, talk) = (answer.clone(), talk.clone());
+                    admit(&gate, from, connection, &mut connections, answer, talk);
                 }
                 Err(error) => {
                     tracing::warn!("a connection could not be accepted: {error}");
@@ -91,15 +96,33 @@ impl Pause {
     }
 }
 
-fn admit<A, F>(gate: &Arc<Gate>, from: Origin, connection: Connection, connections: &mut JoinSet<()>, answer: A)
-where
+fn admit<A, F, T, G>(
+    gate: &Arc<Gate>,
+    from: Origin,
+    connection: Connection,
+    connections: &mut JoinSet<()>,
+    answer: A,
+    talk: T,
+) where
     A: Fn(Origin, Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
+    T: Fn(Origin, Opened<Stream>) -> G + Send + Sync + 'static,
+    G: Future<Output = ()> + Send + 'static,
 {
     let gate = Arc::clone(gate);
     if let Ok(place) = Arc::clone(&gate.connections).try_acquire_owned() {
         connections.spawn(async move {
-            converse(&gate, from, connection.stream, answer).await;
+            // Whoever says nothing keeps its place, until the order to stop.
+            let opened = tokio::select! {
+                opened = Opened::listen(connection.stream) => opened,
+                () = gate.shutdown.begun() => Ok(None),
+            };
+            match opened {
+                Ok(Some((Spoken::Http, stream))) => converse(&gate, from, stream, answer).await,
+                Ok(Some((Spoken::Lines, stream))) => talk(from, stream).await,
+                Ok(None) => {}
+                Err(error) => tracing::debug!("a connection ended before it began: {error}"),
+            }
             drop(place);
         });
     } else if let Ok(place) = Arc::clone(&gate.refusals).try_acquire_owned() {
@@ -111,7 +134,7 @@ where
 }
 
 /// Answers the requests of one connection.
-async fn converse<A, F>(gate: &Gate, from: Origin, stream: Stream, answer: A)
+async fn converse<A, F>(gate: &Gate, from: Origin, stream: Opened<Stream>, answer: A)
 where
     A: Fn(Origin, Request<Incoming>) -> F,
     F: Future<Output = Reply>,

@@ -26,12 +26,17 @@ pub fn presented(headers: &HeaderMap, peer: &Peer) -> Result<Presented, Denial> 
         }
         key = Some(shown);
     }
+    Ok(Presented { key: key.map(str::to_owned), ..of_peer(peer) })
+}
+
+/// What is known of the peer alone.
+pub fn of_peer(peer: &Peer) -> Presented {
     let (uid, peer) = match peer {
         Peer::Local { uid: Some(uid), .. } => (Some(*uid), format!("uid:{uid}")),
         Peer::Local { uid: None, .. } => (None, "local".to_owned()),
         Peer::Network(address) => (None, address.ip().to_string()),
     };
-    Ok(Presented { key: key.map(str::to_owned), uid, peer })
+    Presented { key: None, uid, peer }
 }
 
 fn bearer(value: &str) -> Option<&str> {

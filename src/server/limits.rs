@@ -26,6 +26,8 @@ pub struct Limits {
     pub waiters: usize,
     /// The longest wait; a longer one is answered when this is over.
     pub wait: Duration,
+    /// For how long the MCP door holds a call that waits for people before it says so.
+    pub hold: Duration,
     /// How often a quiet stream shows that it is alive.
     pub heartbeat: Duration,
     /// For how long a stopping daemon lets requests end.
@@ -45,6 +47,7 @@ impl Default for Limits {
             requests: 4_096,
             waiters: 16_384,
             wait: Duration::from_secs(600),
+            hold: Duration::from_secs(20),
             heartbeat: Duration::from_secs(30),
             drain: Duration::from_secs(30),
         }

@@ -17,6 +17,7 @@ mod desk;
 mod limits;
 mod mcp;
 mod openapi;
+mod opening;
 mod operations;
 mod origin;
 mod pace;
@@ -52,6 +53,7 @@ use route::{Found, Routes};
 use visit::{Visit, overloaded};
 
 pub use limits::Limits;
+pub use mcp::fixtures::serve as serve_fixtures;
 pub use mcp::seal::Seal;
 pub use shutdown::Shutdown;
 
@@ -80,8 +82,10 @@ pub async fn serve(
     let mut loops = JoinSet::new();
     for listener in listeners {
         let door = Arc::clone(&door);
+        let lines = Arc::clone(&door.lines);
         let answer = move |from, request| Arc::clone(&door).answer(from, request);
-        loops.spawn(accept::run(listener, Arc::clone(&gate), answer));
+        let talk = move |from: Origin, stream| Arc::clone(&lines).converse(credential::of_peer(&from.peer), stream);
+        loops.spawn(accept::run(listener, Arc::clone(&gate), answer, talk));
     }
     door.shutdown.begun().await;
     let end = Instant::now() + door.limits.drain;
@@ -105,6 +109,7 @@ pub struct Door {
     requests: Arc<Semaphore>,
     waiters: Arc<Semaphore>,
     mcp: Arc<mcp::http::Endpoint>,
+    lines: Arc<mcp::lines::Lines>,
 }
 
 /// Where a request came from.
@@ -119,7 +124,10 @@ impl Door {
     fn new(pipeline: Arc<Pipeline>, settings: ServerSettings, seal: Seal, shutdown: Shutdown) -> Self {
         let limits = settings.limits;
         let waiters = Arc::new(Semaphore::new(limits.waiters));
-        let conversations = mcp::governed(&pipeline, seal, shutdown.clone());
+        let conversations = mcp::governed(&pipeline, seal, limits, shutdown.clone());
+        let requests = Arc::new(Semaphore::new(limits.requests));
+        let slots = (Arc::clone(&requests), Arc::clone(&waiters));
+        let lines = mcp::lines::Lines::new(Arc::clone(&conversations), limits, slots.0, slots.1);
         let mcp = mcp::endpoint(conversations, &pipeline, Arc::clone(&waiters), limits);
         Self {
             pipeline,
@@ -127,9 +135,10 @@ impl Door {
             allowed_hosts: settings.allowed_hosts,
             shutdown,
             routes: operations::all(),
-            requests: Arc::new(Semaphore::new(limits.requests)),
+            requests,
             waiters,
             mcp: Arc::new(mcp),
+            lines: Arc::new(lines),
         }
     }
 

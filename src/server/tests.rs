@@ -45,7 +45,7 @@ impl Daemon {
                 }
             }
         };
-        let ended = tokio::spawn(accept::run(listener, gate, answer));
+        let ended = tokio::spawn(accept::run(listener, gate, answer, |_, _| async {}));
         Self { _home: home, path, shutdown, slow, begun, ended }
     }
 

@@ -123,7 +123,11 @@ fn approval(call: &Call, approval: &Approval) -> api::approvals::Approval {
         id: call.id.approval().to_string(),
         number: approval.number,
         digest: approval.binding.to_string(),
-        requirements: approval.requirements.iter().map(|need| requirement(need, approval.agreed(need))).collect(),
+        requirements: approval
+            .requirements
+            .iter()
+            .map(|need| requirement(need, approval.agreed(need), approval.consented(need)))
+            .collect(),
         decisions: approval.decisions.iter().map(decision).collect(),
         asked_at: approval.asked_at.to_string(),
         decide_by: approval.decide_by.to_string(),
@@ -134,13 +138,15 @@ fn approval(call: &Call, approval: &Approval) -> api::approvals::Approval {
     }
 }
 
-fn requirement(need: &Requirement, agreed: u32) -> api::approvals::Requirement {
+fn requirement(need: &Requirement, agreed: u32, consented: bool) -> api::approvals::Requirement {
     api::approvals::Requirement {
         rule: need.rule.clone(),
         group: need.group.to_string(),
         quorum: need.quorum,
         agreed,
         assurance: need.assurance,
+        consent: need.consent,
+        consented,
     }
 }
 
@@ -150,6 +156,7 @@ fn decision(decision: &Decision) -> api::approvals::Decision {
         verdict: decision.verdict,
         reason: decision.reason.clone(),
         assurance: decision.assurance,
+        evidence: decision.evidence,
         self_approved: decision.self_approved,
         at: decision.at.to_string(),
     }
@@ -246,7 +253,9 @@ pub fn checked(tool: &str, verdict: PolicyVerdict) -> api::admin::Checked {
             (PolicyAnswer::Allow, needs, format!("`{who}` may call `{tool}`, and it runs at once"))
         }
         Ok(needs) => {
-            let people: Vec<_> = needs.iter().map(|need| format!("{} of `{}`", need.quorum, need.group)).collect();
+            let or = |need: &Requirement| if need.consent { ", or its own consent" } else { "" };
+            let people: Vec<_> =
+                needs.iter().map(|need| format!("{} of `{}`{}", need.quorum, need.group, or(need))).collect();
             let explanation = format!("`{who}` may call `{tool}` once people agree: {}", people.join(", "));
             (PolicyAnswer::NeedsApproval, needs, explanation)
         }
@@ -257,7 +266,7 @@ pub fn checked(tool: &str, verdict: PolicyVerdict) -> api::admin::Checked {
         tool: tool.to_owned(),
         answer,
         rules: verdict.rules,
-        requirements: requirements.iter().map(|need| requirement(need, 0)).collect(),
+        requirements: requirements.iter().map(|need| requirement(need, 0, false)).collect(),
         explanation,
         policy: verdict.policy.to_string(),
     }

@@ -13,6 +13,8 @@ use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 /// How long a connection may take to be made.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -160,6 +162,46 @@ impl Connector {
                 sender.send_request(request).await.map_err(broken)
             }
         }
+    }
+}
+
+/// The bytes of a conversation, both ways.
+pub type Duplex = Box<dyn DuplexStream>;
+
+/// What can be read and written.
+pub trait DuplexStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> DuplexStream for S {}
+
+/// Connects to one target, to say there whatever it understands.
+///
+/// # Errors
+/// [`Unanswered::PathTooLong`] and [`Unanswered::Connect`].
+pub async fn open(target: &Target) -> Result<Duplex, Unanswered> {
+    match target {
+        Target::Tcp(authority) => {
+            let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(authority)).await;
+            let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+            Ok(Box::new(stream.map_err(Unanswered::Connect)?))
+        }
+        #[cfg(unix)]
+        Target::Socket(path) => {
+            // The rules for paths are there.
+            Connector::local(path)?;
+            let started = tokio::time::Instant::now();
+            loop {
+                match tokio::net::UnixStream::connect(path).await {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && started.elapsed() < CONNECT_TIMEOUT => {
+                        tokio::time::sleep(BACKLOG_PAUSE).await;
+                    }
+                    Err(error) => return Err(Unanswered::Connect(error)),
+                    Ok(stream) => return Ok(Box::new(stream)),
+                }
+            }
+        }
+        #[cfg(windows)]
+        Target::Socket(path) => Ok(Box::new(super::windows::connect(path).await.map_err(Unanswered::Connect)?)),
     }
 }
 

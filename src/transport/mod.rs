@@ -2,6 +2,9 @@
 //! or TCP all give the same [`Connection`], and no `cfg` leaves this folder.
 
 pub mod connect;
+pub mod detached;
+pub mod inspect;
+pub mod lines;
 pub mod private;
 pub mod signals;
 mod stream;

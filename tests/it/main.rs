@@ -14,6 +14,8 @@ mod crash;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod examples;
 // Builds without debug assertions have no fail points.
 #[cfg(all(test, debug_assertions))]
@@ -29,6 +31,8 @@ mod idempotency;
 mod mcp;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod rmcp;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -252,6 +252,23 @@ fn requirements_are_the_union_of_what_the_forbids_ask_for() {
 }
 
 #[test]
+fn a_rule_may_take_the_callers_own_consent() {
+    let text = "@id(\"all\") permit (principal, action, resource);
+        @id(\"asks\") @approval_group(\"leads\") @approval_consent(\"caller\")
+        forbid (principal, action == Toolctl::Action::\"send_message\", resource) unless { context.session.attended };";
+    let world = World::new(&[file(text)]);
+    let triage = principal("agent:triage", &["agents"]);
+    let arguments = world.arguments("send_message", &json!({}));
+    let asked = request(&triage, world.tool("send_message"), &arguments);
+    let permit = world.policies.decide(&asked).unwrap();
+    assert_eq!(permit.requirements().iter().map(|need| need.consent).collect::<Vec<_>>(), [true]);
+    assert_eq!(
+        world.policies.explain(&asked).sentence,
+        "`agent:triage` may call `send_message` once 1 of `leads` agrees or it consents itself (`asks`)"
+    );
+}
+
+#[test]
 fn a_permit_that_holds_only_with_people_asks_the_approvers() {
     let world =
         World::new(&[file("@id(\"watched\") permit (principal, action, resource) when { context.session.attended };")]);

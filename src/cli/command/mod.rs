@@ -9,12 +9,15 @@ mod completions;
 mod daemon;
 mod demo;
 mod desk;
+mod doctor;
+mod init;
 mod keys;
 mod man;
+mod mcp;
 mod policy;
 mod record;
 #[cfg(test)]
-mod script;
+pub(super) mod script;
 mod serve;
 mod tools;
 mod typed;
@@ -46,6 +49,7 @@ pub fn run(cx: Context, command: Command, args: &[OsString]) -> Result<Exit, (Bo
 fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, CliError> {
     match command {
         Command::Serve(args) => serve::run(cx, &args),
+        Command::Mcp(args) => mcp::run(cx, &args),
         Command::Demo(args) => demo::run(cx, &args),
         Command::Call(args) => call::run(cx, &args, theirs),
         Command::Wait(args) => wait::run(cx, &args),
@@ -63,6 +67,8 @@ fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, C
         Command::Status => daemon::status(cx),
         Command::Stop => daemon::stop(cx),
         Command::Reload => daemon::reload(cx),
+        Command::Doctor => doctor::run(cx),
+        Command::Init(args) => init::run(cx, &args),
         Command::Completions(args) => completions::run(cx, &args),
         Command::Man(args) => man::run(cx, &args),
         Command::Version => daemon::version(cx),

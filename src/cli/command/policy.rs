@@ -39,10 +39,9 @@ pub fn check(cx: &Context, args: &CheckArgs, theirs: &[String]) -> Result<Exit, 
             ("rules", escape_untrusted(&reply.rules.join(", "))),
         ];
         pairs.extend(reply.requirements.iter().map(|need| {
-            (
-                "people",
-                format!("{} of {} (`{}`)", need.quorum, escape_untrusted(&need.group), escape_untrusted(&need.rule)),
-            )
+            let (group, rule) = (escape_untrusted(&need.group), escape_untrusted(&need.rule));
+            let or = if need.consent { ", or its own consent" } else { "" };
+            ("people", format!("{} of {group}{or} (`{rule}`)", need.quorum))
         }));
         facts(&pairs)
     })?;

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::ui::Tone;
 use crate::config::Flags;
-use crate::daemon::{CannotStart, Daemon, Inputs, Started};
+use crate::daemon::{CannotServe, CannotStart, Daemon, Fixtures, Inputs, Started};
 use crate::transport::signals::{Asked, Signals};
 
 /// Runs the daemon until it is stopped.
@@ -16,9 +16,13 @@ use crate::transport::signals::{Asked, Signals};
 /// # Errors
 /// When it cannot start, or cannot leave a clean store.
 pub fn run(cx: &Context, args: &ServeArgs) -> Result<Exit, CliError> {
-    let inputs = inputs(cx, args)?;
     log(cx.globals.verbose);
     let runtime = runtime().map_err(|error| CliError::io("cannot start", &error))?;
+    if let Some(listen) = args.listen.as_deref().filter(|_| args.conformance_fixtures) {
+        runtime.block_on(serve_fixtures(cx, address(listen)?))?;
+        return Ok(Exit::Done);
+    }
+    let inputs = inputs(cx, args)?;
     runtime.block_on(serve(cx, inputs)).map_err(|cannot| not_started(cx, &cannot))?;
     Ok(Exit::Done)
 }
@@ -44,6 +48,27 @@ async fn serve(cx: &Context, inputs: Inputs) -> Result<(), CannotStart> {
         Err(error) => tracing::warn!(%error, "signals are not heard; stop with `toolctl stop`"),
     }
     daemon.serve().await
+}
+
+/// Serves the conformance fixtures in place of a daemon.
+async fn serve_fixtures(cx: &Context, address: SocketAddr) -> Result<(), CliError> {
+    let fixtures = Fixtures::listen(address).await.map_err(|cannot| match cannot {
+        CannotServe::NotLoopback(_) => CliError::usage(cannot.to_string()).hint("listen on 127.0.0.1:0"),
+        CannotServe::Listen(cannot) => {
+            CliError::new(Exit::Failure, "cannot-listen", cannot.to_string()).hint(cannot.hint())
+        }
+    })?;
+    let mut signals = Signals::listen().map_err(|error| CliError::io("signals are not heard", &error))?;
+    let (url, shutdown) = (fixtures.url(), fixtures.shutdown());
+    row(cx, "toolctl", &format!("{} · {url}", env!("CARGO_PKG_VERSION")));
+    row(cx, "serves", "the fixtures of the MCP conformance suite: no key, no policy, no store, no record");
+    row(cx, "ready", &format!("conformance server --url {url}/mcp"));
+    tokio::spawn(async move {
+        while signals.next().await != Asked::Stop {}
+        shutdown.begin();
+    });
+    fixtures.serve().await;
+    Ok(())
 }
 
 /// One thread when the machine has two cores or fewer, as the client needs one too; all but one otherwise.
@@ -82,9 +107,7 @@ fn address(text: &str) -> Result<SocketAddr, CliError> {
 }
 
 fn announce(cx: &Context, started: &Started) {
-    let row = |name: &str, text: String| {
-        cx.ui.note(&format!("{} {text}", cx.ui.paint_err(Tone::Faint, &format!("{name:<8}"))))
-    };
+    let row = |name: &str, text: String| row(cx, name, &text);
     row("toolctl", format!("{} · {}", env!("CARGO_PKG_VERSION"), started.listeners.join(" · ")));
     let new = if started.is_new { " (new: store, pepper and the desk's first customers)" } else { "" };
     row("state", format!("{}{new}", started.state.display()));
@@ -107,6 +130,10 @@ fn announce(cx: &Context, started: &Started) {
         row("note", note.clone());
     }
     row("ready", "in another terminal: toolctl tools list · toolctl call search_customer --query acme".to_owned());
+}
+
+fn row(cx: &Context, name: &str, text: &str) {
+    cx.ui.note(&format!("{} {text}", cx.ui.paint_err(Tone::Faint, &format!("{name:<8}"))));
 }
 
 fn log(verbose: u8) {

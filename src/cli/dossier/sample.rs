@@ -33,6 +33,8 @@ pub fn dossier() -> Dossier {
                     quorum: 1,
                     agreed: 0,
                     assurance: Assurance::A0,
+                    consent: false,
+                    consented: false,
                 }],
                 decisions: Vec::new(),
                 asked_at: "2026-11-23T11:58:00Z".into(),

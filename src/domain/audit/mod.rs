@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::approval::{Assurance, Requirement, Verdict};
+use super::approval::{Assurance, Evidence, Requirement, Verdict};
 use super::call::{Call, CallEvent};
 use super::denial::{Denial, Stage};
 use super::digest::Digest;
@@ -43,6 +43,9 @@ pub struct PolicyFact {
 pub struct RequirementFact {
     /// The least assurance that counts.
     pub assurance: Assurance,
+    /// The requester's own consent meets it as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub consent: bool,
     /// Who may decide.
     pub group: GroupName,
     /// How many different people.
@@ -53,7 +56,8 @@ pub struct RequirementFact {
 
 impl From<&Requirement> for RequirementFact {
     fn from(need: &Requirement) -> Self {
-        Self { assurance: need.assurance, group: need.group.clone(), quorum: need.quorum, rule: need.rule.clone() }
+        let Requirement { group, quorum, assurance, rule, consent, ttl: _ } = need.clone();
+        Self { assurance, consent, group, quorum, rule }
     }
 }
 
@@ -65,6 +69,9 @@ pub struct ApprovalFact {
     pub assurance: Option<Assurance>,
     /// B, what people agree to.
     pub binding: Digest,
+    /// What stands behind the decision, when it is not a person's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// The groups of the decider that count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupName>,
@@ -229,12 +236,8 @@ impl AuditRecord {
         }
         if let Some(approval) = &call.approval {
             record.approval = Some(ApprovalFact {
-                assurance: None,
-                binding: approval.binding,
-                groups: Vec::new(),
                 requirements: approval.requirements.iter().map(RequirementFact::from).collect(),
-                self_approved: false,
-                verdict: None,
+                ..ApprovalFact::consumed(approval.binding)
             });
         }
         record
@@ -291,6 +294,7 @@ impl AuditRecord {
                 record.approval = Some(ApprovalFact {
                     assurance: Some(decision.assurance),
                     binding: decision.binding,
+                    evidence: Some(decision.evidence).filter(|evidence| !evidence.is_person()),
                     groups: decision.groups.iter().cloned().collect(),
                     requirements: Vec::new(),
                     self_approved: decision.self_approved,
@@ -356,6 +360,7 @@ impl ApprovalFact {
         Self {
             assurance: None,
             binding,
+            evidence: None,
             groups: Vec::new(),
             requirements: Vec::new(),
             self_approved: false,

@@ -14,7 +14,7 @@ fn record(kind: RecordType, call: u8, state: &str) -> AuditRecord {
 
 fn asked(call: u8, quorum: u32) -> AuditRecord {
     let group: GroupName = "approvers".parse().unwrap();
-    let need = RequirementFact { assurance: Assurance::A0, group, quorum, rule: "r".into() };
+    let need = RequirementFact { assurance: Assurance::A0, consent: false, group, quorum, rule: "r".into() };
     let fact = ApprovalFact { requirements: vec![need], ..ApprovalFact::consumed(Digest::plain(&[call])) };
     AuditRecord { approval: Some(fact), ..record(RecordType::ApprovalRequested, call, "awaiting_approval") }
 }
@@ -114,6 +114,50 @@ fn every_edit_drop_reorder_and_insertion_is_found() {
             edited[at] = String::from_utf8_lossy(&bytes).into_owned();
             assert!(!verify(&edited, &good).verified, "edited {at} at {byte}");
         }
+    }
+}
+
+/// A call of `user:a` under a rule that takes its consent.
+fn consenting(call: u8) -> AuditRecord {
+    let mut asked = AuditRecord { actor: Some("user:a".parse().unwrap()), ..asked(call, 1) };
+    asked.approval.iter_mut().flat_map(|fact| &mut fact.requirements).for_each(|need| need.consent = true);
+    asked
+}
+
+fn consent(call: u8, who: &str) -> AuditRecord {
+    let mut given = vote(call, who, "ready");
+    if let Some(fact) = &mut given.approval {
+        (fact.evidence, fact.groups) = (Some(Evidence::ClientElicitation), Vec::new());
+    }
+    given
+}
+
+#[test]
+fn consent_carries_a_call_only_where_a_rule_said_so() {
+    let history = leaves(&[consenting(2), consent(2, "user:a"), ran(2)]);
+    assert_eq!(verify(&history, &history).faults, []);
+    assert!(history[0].contains(r#"{"assurance":"A0","consent":true,"group""#), "{}", history[0]);
+    assert!(history[1].contains(r#""evidence":"client-elicitation","verdict""#), "{}", history[1]);
+    let own = |record: AuditRecord| AuditRecord { actor: Some("user:a".parse().unwrap()), ..record };
+    let in_group = |mut record: AuditRecord| {
+        record.approval.as_mut().unwrap().groups = vec!["approvers".parse().unwrap()];
+        record
+    };
+    let signed = |mut record: AuditRecord| {
+        let fact = record.approval.as_mut().unwrap();
+        fact.requirements.iter_mut().for_each(|need| need.assurance = Assurance::A1);
+        record
+    };
+    let cases = [
+        ("no rule takes that", vec![own(asked(2, 1)), consent(2, "user:a"), ran(2)]),
+        ("not its own", vec![consenting(2), consent(2, "user:b"), ran(2)]),
+        ("as if it were a person", vec![consenting(2), in_group(consent(2, "user:a")), ran(2)]),
+        ("without the 1 of", vec![signed(consenting(2)), consent(2, "user:a"), ran(2)]),
+    ];
+    for (expected, history) in cases {
+        let history = leaves(&history);
+        let report = verify(&history, &history);
+        assert!(report.faults.iter().any(|fault| fault.what.contains(expected)), "{expected}: {report:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::approval::{Assurance, Verdict};
+use super::super::approval::{Assurance, Evidence, Verdict};
 use super::super::digest::Digest;
 use super::super::id::{CallId, GroupName, PrincipalId};
 use super::super::json::{self, Limits};
@@ -55,6 +55,8 @@ struct Track {
     /// Who asked, and on whose behalf.
     asking: Vec<PrincipalId>,
     votes: Vec<Vote>,
+    /// The requester consented through its client, with this assurance.
+    consent: Option<Assurance>,
 }
 
 #[derive(Debug, Clone)]
@@ -145,6 +147,7 @@ impl Track {
             self.binding = Some(fact.binding);
             self.requirements.clone_from(&fact.requirements);
             self.votes.clear();
+            self.consent = None;
         }
         if record.kind == RecordType::ApprovalRequested {
             self.asking = record.actor.iter().chain(&record.chain).cloned().collect();
@@ -165,6 +168,9 @@ impl Track {
         if self.binding != Some(fact.binding) {
             return Err("a decision about other contents than were asked about".to_owned());
         }
+        if fact.evidence == Some(Evidence::ClientElicitation) {
+            return self.consented(by, fact);
+        }
         if self.asking.contains(by) && !fact.self_approved {
             return Err(format!("`{by}` decided about its own call, and the record does not say so"));
         }
@@ -172,6 +178,21 @@ impl Track {
             let assurance = fact.assurance.unwrap_or(Assurance::A0);
             self.votes.push(Vote { by: by.clone(), groups: fact.groups.clone(), assurance });
         }
+        Ok(())
+    }
+
+    /// A client's word counts only as the requester's own consent, and only where a rule takes that.
+    fn consented(&mut self, by: &PrincipalId, fact: &ApprovalFact) -> Result<(), String> {
+        if self.asking.first() != Some(by) {
+            return Err(format!("`{by}` consented to a call that is not its own"));
+        }
+        if !self.requirements.iter().any(|need| need.consent) {
+            return Err(format!("`{by}` consented to its own call, and no rule takes that"));
+        }
+        if fact.verdict != Some(Verdict::Approve) || fact.self_approved || !fact.groups.is_empty() {
+            return Err(format!("the consent of `{by}` is recorded as if it were a person's decision"));
+        }
+        self.consent = Some(fact.assurance.unwrap_or(Assurance::A0));
         Ok(())
     }
 
@@ -189,7 +210,8 @@ impl Track {
                 .filter(|vote| vote.assurance >= need.assurance && vote.groups.contains(&need.group))
                 .map(|vote| &vote.by)
                 .collect();
-            if people.len() < need.quorum as usize {
+            let consented = need.consent && self.consent.is_some_and(|given| given >= need.assurance);
+            if people.len() < need.quorum as usize && !consented {
                 return Err(format!(
                     "the call ran without the {} of `{}` that `{}` asks for",
                     need.quorum, need.group, need.rule

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::super::approval::{Assurance, Requirement};
+use super::super::approval::{Assurance, Evidence, Requirement};
 use super::*;
 
 const START: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -35,7 +35,9 @@ fn call(quorum: u32) -> Call {
     };
     if quorum > 0 {
         let group = "approvers".parse().unwrap();
-        let requirements = vec![Requirement { group, quorum, assurance: Assurance::A0, rule: "r".into(), ttl: None }];
+        let rule = "r".to_owned();
+        let requirements =
+            vec![Requirement { group, quorum, assurance: Assurance::A0, rule, ttl: None, consent: false }];
         let mut approval = Approval {
             number: 1,
             nonce: [3; 16],
@@ -63,6 +65,7 @@ fn says(call: &Call, who: &str, verdict: Verdict) -> CallEvent {
         verdict,
         reason: None,
         assurance: Assurance::A0,
+        evidence: Evidence::Person,
         self_approved: false,
         binding: call.approval.as_ref().map_or(Digest::plain(b""), |approval| approval.binding),
         at: START,
@@ -206,4 +209,25 @@ proptest! {
             call = after;
         }
     }
+}
+
+/// If this fails, approvals that wait in people's stores can no longer be re-derived.
+#[test]
+fn a_binding_says_consent_only_where_a_rule_takes_it() {
+    let mut call = call(1);
+    let plain = call.approval.as_ref().unwrap().binding;
+    assert_eq!(plain.short(), "2d15ebc0");
+    call.approval.as_mut().unwrap().requirements[0].consent = true;
+    assert_ne!(call.approval.as_ref().unwrap().bind(&call), plain);
+}
+
+#[test]
+fn a_clients_word_and_its_persons_own_are_two_decisions() {
+    let call = call(2);
+    let CallEvent::Decided(decision) = says(&call, "user:a", Verdict::Approve) else { panic!("a decision") };
+    let word = Decision { evidence: Evidence::ClientElicitation, groups: BTreeSet::new(), ..decision.clone() };
+    let call = call.apply(&CallEvent::Decided(word.clone()), at(1)).unwrap();
+    assert_eq!(call.clone().apply(&CallEvent::Decided(word), at(2)), Err(IllegalTransition::Repeated));
+    let call = call.apply(&CallEvent::Decided(decision), at(2)).unwrap();
+    assert_eq!(call.state.word(), "awaiting_approval", "one person of two");
 }

@@ -132,7 +132,8 @@ impl PolicySet {
 }
 
 fn in_words(need: &Requirement) -> String {
-    let Requirement { group, quorum, rule, .. } = need;
+    let Requirement { group, quorum, rule, consent, .. } = need;
     let verb = if *quorum == 1 { "agrees" } else { "agree" };
-    format!("{quorum} of `{group}` {verb} (`{rule}`)")
+    let or = if *consent { " or it consents itself" } else { "" };
+    format!("{quorum} of `{group}` {verb}{or} (`{rule}`)")
 }

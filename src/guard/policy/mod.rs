@@ -175,6 +175,13 @@ impl PolicySet {
         &self.schema_text
     }
 
+    /// Groups that a rule may ask: their people are approvers.
+    pub fn approving_groups(&self) -> impl Iterator<Item = &str> {
+        let asked = self.rules.iter().filter_map(|rule| rule.asks.as_ref());
+        // Where a rule wants somebody and names nobody, these are asked.
+        asked.map(|need| need.group.as_str()).chain([Principal::APPROVERS])
+    }
+
     /// Decides about a request nobody has agreed to yet.
     ///
     /// # Errors
@@ -355,7 +362,8 @@ fn in_milliseconds(now: Timestamp) -> String {
 
 fn default_requirement(rule: &str) -> Option<Requirement> {
     let group = Principal::APPROVERS.parse().ok()?;
-    Some(Requirement { group, quorum: 1, assurance: Assurance::A0, rule: rule.to_owned(), ttl: None })
+    let rule = rule.to_owned();
+    Some(Requirement { group, quorum: 1, assurance: Assurance::A0, rule, ttl: None, consent: false })
 }
 
 fn denied(principal: &Principal, tool: &Registered, rules: Vec<String>) -> Denial {

@@ -12,8 +12,16 @@ use crate::domain::approval::{Assurance, Requirement};
 use crate::domain::time::parse_span;
 
 /// Annotations that mean something.
-const ANNOTATIONS: [&str; 7] =
-    ["approval_assurance", "approval_group", "approval_quorum", "approval_ttl", "description", "id", "limit"];
+const ANNOTATIONS: [&str; 8] = [
+    "approval_assurance",
+    "approval_consent",
+    "approval_group",
+    "approval_quorum",
+    "approval_ttl",
+    "description",
+    "id",
+    "limit",
+];
 
 /// The largest quorum a rule may ask for.
 const LARGEST_QUORUM: u32 = 100;
@@ -177,7 +185,35 @@ impl Lint<'_> {
             |text| parse_span(text).ok().filter(|span| !span.is_zero()).ok_or(()),
             "say how long, for example \"1h\" or \"PT1H\"",
         );
-        Some(Requirement { group: group?, quorum: quorum?, assurance: assurance?, rule: id.to_owned(), ttl })
+        let consent = self.consent(quorum, assurance);
+        Some(Requirement { group: group?, quorum: quorum?, assurance: assurance?, rule: id.to_owned(), ttl, consent })
+    }
+
+    /// Whether the caller's own consent is enough. It stands for nobody else, so a rule that wants several
+    /// people, or a signature, cannot mean it.
+    fn consent(&mut self, quorum: Option<u32>, assurance: Option<Assurance>) -> bool {
+        let consent = self.value("approval_consent");
+        let consent = self.read(
+            "approval_consent",
+            consent.as_deref(),
+            |text| (text == "caller").then_some(()).ok_or(()),
+            "\"caller\" lets the caller's own consent, typed in its client, meet this rule",
+        );
+        let stricter = if quorum > Some(1) {
+            "@approval_quorum"
+        } else if assurance > Some(Assurance::A0) {
+            "@approval_assurance"
+        } else {
+            return consent.is_some();
+        };
+        if consent.is_some() {
+            self.problem(
+                "@approval_consent",
+                format!("`@approval_consent` goes round `{stricter}`: the caller's consent is one unsigned word"),
+                format!("keep one of the two: `{stricter}` where people must decide, consent where the caller may"),
+            );
+        }
+        false
     }
 
     fn value(&self, name: &str) -> Option<String> {

@@ -1,7 +1,8 @@
 //! The path as a whole, over the reference store.
 
+mod consent;
 mod faults;
-mod world;
+pub(crate) mod world;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -31,8 +31,6 @@ pub struct Exchange {
     pub header_key: Option<String>,
     /// The `traceparent` header, over HTTP.
     pub header_trace: Option<String>,
-    /// Over lines, where one peer carries several conversations' requests; else over HTTP.
-    pub lines: bool,
     /// Messages to the client before the answer.
     pub outlet: Outlet,
     /// Given when the client took the request back, or (modern, over HTTP) hung up.
@@ -145,6 +143,12 @@ impl Asking {
         let key = (self.conversation.clone(), id.clone());
         self.asks.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), sender);
         (id, Expecting { asks: Arc::clone(&self.asks), key, receiver })
+    }
+
+    /// Nobody will answer any more: whoever waits is told so.
+    pub fn end(&self) {
+        let mut expected = self.asks.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        expected.retain(|(conversation, _), _| *conversation != self.conversation);
     }
 
     /// Hands over the answer to one of our requests, by its id as JSON text; whether it was expected.

@@ -5,8 +5,10 @@
 //! governed tools (`governed`), or the fixtures of the conformance suite (`fixtures`).
 
 pub mod exchange;
+pub mod fixtures;
 pub mod governed;
 pub mod http;
+pub mod lines;
 pub mod message;
 pub mod route;
 pub mod seal;
@@ -29,8 +31,8 @@ use session::Sessions;
 use talk::Mcp;
 
 /// The governed tools of `pipeline`, behind conversations of both eras.
-pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, shutdown: Shutdown) -> Arc<Mcp> {
-    let service = Arc::new(Governed::new(Arc::clone(pipeline), seal.clone()));
+pub fn governed(pipeline: &Arc<Pipeline>, seal: Seal, limits: Limits, shutdown: Shutdown) -> Arc<Mcp> {
+    let service = Arc::new(Governed::new(Arc::clone(pipeline), seal.clone(), limits.hold));
     Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown })
 }
 

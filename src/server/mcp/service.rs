@@ -84,10 +84,6 @@ pub enum Change {
     Tools,
     /// The list of prompts.
     Prompts,
-    /// The list of resources.
-    Resources,
-    /// One resource, by its URI.
-    Resource(String),
 }
 
 /// The result of a request, without what the revision adds to it.

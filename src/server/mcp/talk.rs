@@ -206,8 +206,6 @@ fn told(change: &Change) -> (&'static str, Value) {
     match change {
         Change::Tools => ("notifications/tools/list_changed", json!({})),
         Change::Prompts => ("notifications/prompts/list_changed", json!({})),
-        Change::Resources => ("notifications/resources/list_changed", json!({})),
-        Change::Resource(uri) => ("notifications/resources/updated", json!({ "uri": uri })),
     }
 }
 
@@ -217,8 +215,6 @@ fn told(change: &Change) -> (&'static str, Value) {
 struct Wanted {
     tools_list_changed: bool,
     prompts_list_changed: bool,
-    resources_list_changed: bool,
-    resource_subscriptions: Vec<String>,
 }
 
 impl Wanted {
@@ -237,8 +233,6 @@ impl Wanted {
         match change {
             Change::Tools => self.tools_list_changed,
             Change::Prompts => self.prompts_list_changed,
-            Change::Resources => self.resources_list_changed,
-            Change::Resource(uri) => self.resource_subscriptions.contains(uri),
         }
     }
 
@@ -251,15 +245,11 @@ impl Wanted {
         let lists = [
             ("toolsListChanged", self.tools_list_changed, "tools"),
             ("promptsListChanged", self.prompts_list_changed, "prompts"),
-            ("resourcesListChanged", self.resources_list_changed, "resources"),
         ];
         for (name, wanted, capability) in lists {
             if wanted && says(capability, "listChanged") {
                 honoured.insert(name.to_owned(), true.into());
             }
-        }
-        if !self.resource_subscriptions.is_empty() && says("resources", "subscribe") {
-            honoured.insert("resourceSubscriptions".to_owned(), json!(self.resource_subscriptions));
         }
         honoured
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::kit::*;
 use super::on_every_backend;
-use crate::domain::approval::Verdict;
+use crate::domain::approval::{Decision, Evidence, Verdict};
 use crate::domain::call::{CallEvent, CallState, Resolution};
 use crate::domain::digest::Digest;
 use crate::pipeline::opening::{Opening, Start};
@@ -13,6 +13,7 @@ use crate::pipeline::port::{Counts, Fatigue, Opened, Recorded, Retention};
 on_every_backend!(
     waiting_calls_are_numbered_and_paged,
     a_confirmed_call_runs_in_the_write_that_makes_it,
+    a_callers_consent_is_no_persons_vote,
     an_identical_request_attaches,
     people_are_not_worn_down,
     deadlines_end_what_nobody_decides,
@@ -65,6 +66,33 @@ async fn a_confirmed_call_runs_in_the_write_that_makes_it(store: Any) {
     ];
     assert_eq!(story(&store).await, expected);
     assert_eq!(store.counts().await, Ok(Counts::default()));
+    sound(&store).await;
+}
+
+async fn a_callers_consent_is_no_persons_vote(store: Any) {
+    begun(&store).await;
+    let mut call = asking(1, at(1));
+    let approval = call.approval.as_mut().expect("it asks");
+    let mut people = approval.requirements[0].clone();
+    people.rule = "people".to_owned();
+    approval.requirements[0].consent = true;
+    approval.requirements.push(people);
+    let binding = call.approval.as_ref().expect("it asks").bind(&call);
+    call.approval.as_mut().expect("it asks").binding = binding;
+    let call = waiting(&store, call).await;
+
+    let given = Decision {
+        by: call.principal.clone(),
+        groups: std::collections::BTreeSet::new(),
+        evidence: Evidence::ClientElicitation,
+        ..decision(&call, Verdict::Approve, at(2))
+    };
+    let after = done(advance(&store, call.id, CallEvent::Decided(given.clone()), at(2)).await);
+    assert_eq!(after.state, CallState::AwaitingApproval, "the other rule wants a person");
+    let kept = store.find(call.id).await.expect("the store works").expect("a call");
+    assert_eq!(kept.approval.expect("it asks").decisions, [given]);
+    let ready = done(advance(&store, call.id, decided(&call, Verdict::Approve, at(3)), at(3)).await);
+    assert_eq!(ready.state, CallState::Ready);
     sound(&store).await;
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::domain::approval::{Approval, Assurance, Decision, Requirement, Verdict};
+use crate::domain::approval::{Approval, Assurance, Decision, Evidence, Requirement, Verdict};
 use crate::domain::audit::{AuditRecord, PolicyFact, RecordType, Verifier};
 use crate::domain::call::{Again, Call, CallEvent, CallState};
 use crate::domain::digest::Digest;
@@ -80,6 +80,7 @@ pub(in crate::store) fn asking(nth: u64, when: Timestamp) -> Call {
         assurance: Assurance::A0,
         rule: "ask".to_owned(),
         ttl: Some(Duration::from_secs(3600)),
+        consent: false,
     };
     let mut approval = Approval {
         number: 0,
@@ -107,6 +108,7 @@ pub(in crate::store) fn decision(call: &Call, verdict: Verdict, when: Timestamp)
         verdict,
         reason: Some("looked at it".to_owned()),
         assurance: Assurance::A0,
+        evidence: Evidence::Person,
         self_approved: false,
         binding: call.approval.as_ref().expect("it asks people").binding,
         at: when,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::approval::{Approval, Assurance, Decision, Requirement, Verdict};
+use crate::domain::approval::{Approval, Decision, Requirement, Verdict};
 use crate::domain::audit::key_digest;
 use crate::domain::call::{Again, Call, CallState};
 use crate::domain::digest::Digest;
@@ -137,7 +137,7 @@ struct ApprovalRow<'a> {
 struct RequirementRow<'a> {
     group: &'a str,
     quorum: u32,
-    assurance: u8,
+    demand: u8,
     rule: &'a str,
     ttl_ns: Option<u64>,
 }
@@ -152,7 +152,7 @@ struct DecisionRow<'a> {
     approve: bool,
     #[serde(borrow)]
     reason: Option<&'a str>,
-    assurance: u8,
+    surety: u8,
     self_approved: bool,
     binding: [u8; 32],
     at: i64,
@@ -349,19 +349,21 @@ impl<'a> RequirementRow<'a> {
         Self {
             group: need.group.as_str(),
             quorum: need.quorum,
-            assurance: row_word::assurance(need.assurance),
+            demand: row_word::demand(need.assurance, need.consent),
             rule: &need.rule,
             ttl_ns: need.ttl.map(nanos),
         }
     }
 
     fn requirement(self) -> Result<Requirement, Unavailable> {
+        let (assurance, consent) = row_word::read(self.demand, &row_word::DEMANDS)?;
         Ok(Requirement {
             group: row_word::text(self.group)?,
             quorum: self.quorum,
-            assurance: row_word::read::<Assurance>(self.assurance, &row_word::ASSURANCES)?,
+            assurance,
             rule: self.rule.to_owned(),
             ttl: self.ttl_ns.map(Duration::from_nanos),
+            consent,
         })
     }
 }
@@ -374,7 +376,7 @@ impl<'a> DecisionRow<'a> {
             groups: decision.groups.iter().map(crate::domain::id::GroupName::as_str).collect(),
             approve: decision.verdict == Verdict::Approve,
             reason: decision.reason.as_deref(),
-            assurance: row_word::assurance(decision.assurance),
+            surety: row_word::surety(decision.assurance, decision.evidence),
             self_approved: decision.self_approved,
             binding: decision.binding.0,
             at: decision.at.micros(),
@@ -382,13 +384,15 @@ impl<'a> DecisionRow<'a> {
     }
 
     fn decision(self) -> Result<Decision, Unavailable> {
+        let (assurance, evidence) = row_word::read(self.surety, &row_word::SURETIES)?;
         Ok(Decision {
             by: row_word::text(self.by)?,
             credential: self.credential.credential()?,
             groups: self.groups.into_iter().map(row_word::text).collect::<Result<_, _>>()?,
             verdict: if self.approve { Verdict::Approve } else { Verdict::Reject },
             reason: self.reason.map(str::to_owned),
-            assurance: row_word::read::<Assurance>(self.assurance, &row_word::ASSURANCES)?,
+            assurance,
+            evidence,
             self_approved: self.self_approved,
             binding: Digest(self.binding),
             at: Timestamp::from_micros(self.at),

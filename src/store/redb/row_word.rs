@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::approval::Assurance;
+use crate::domain::approval::{Assurance, Evidence};
 use crate::domain::outcome::{Effect, FailureKind};
 use crate::domain::principal::{Credential, PrincipalKind};
 use crate::domain::tool::EffectClass;
@@ -50,8 +50,17 @@ pub(super) const EFFECTS: [Effect; 3] = [Effect::None, Effect::Done, Effect::Unk
 pub(super) const FAILURES: [FailureKind; 4] =
     [FailureKind::Failed, FailureKind::NotFound, FailureKind::Timeout, FailureKind::OutputInvalid];
 
-/// Codes of assurances.
-pub(super) const ASSURANCES: [Assurance; 2] = [Assurance::A0, Assurance::A1];
+/// Codes of what a rule asks for: the least assurance, and whether the caller's consent is enough.
+pub(super) const DEMANDS: [(Assurance, bool); 4] =
+    [(Assurance::A0, false), (Assurance::A1, false), (Assurance::A0, true), (Assurance::A1, true)];
+
+/// Codes of how sure a decision is: its assurance, and what stands behind it.
+pub(super) const SURETIES: [(Assurance, Evidence); 4] = [
+    (Assurance::A0, Evidence::Person),
+    (Assurance::A1, Evidence::Person),
+    (Assurance::A0, Evidence::ClientElicitation),
+    (Assurance::A1, Evidence::ClientElicitation),
+];
 
 /// Codes of kinds of principals.
 pub(super) const PRINCIPAL_KINDS: [PrincipalKind; 3] =
@@ -83,10 +92,21 @@ pub(super) const fn failure(kind: FailureKind) -> u8 {
     }
 }
 
-pub(super) const fn assurance(assurance: Assurance) -> u8 {
-    match assurance {
-        Assurance::A0 => 0,
-        Assurance::A1 => 1,
+pub(super) const fn demand(least: Assurance, consent: bool) -> u8 {
+    match (least, consent) {
+        (Assurance::A0, false) => 0,
+        (Assurance::A1, false) => 1,
+        (Assurance::A0, true) => 2,
+        (Assurance::A1, true) => 3,
+    }
+}
+
+pub(super) const fn surety(assurance: Assurance, evidence: Evidence) -> u8 {
+    match (assurance, evidence) {
+        (Assurance::A0, Evidence::Person) => 0,
+        (Assurance::A1, Evidence::Person) => 1,
+        (Assurance::A0, Evidence::ClientElicitation) => 2,
+        (Assurance::A1, Evidence::ClientElicitation) => 3,
     }
 }
 

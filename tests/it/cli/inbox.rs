@@ -12,7 +12,7 @@ const DOWN: &str = "\u{1b}[B";
 const CURSOR_SHOWN: &str = "\u{1b}[?25h";
 
 /// A command on a terminal of its own.
-fn terminal(daemon: &Daemon, key: Option<&str>, args: &[&str]) -> PtySession {
+pub fn terminal(daemon: &Daemon, key: Option<&str>, args: &[&str]) -> PtySession {
     let mut command = program(daemon.dir());
     command.args(args).env("TERM", "xterm-256color");
     if let Some(key) = key {
@@ -21,18 +21,18 @@ fn terminal(daemon: &Daemon, key: Option<&str>, args: &[&str]) -> PtySession {
     spawn_command(command, Some(30_000)).expect("a terminal")
 }
 
-fn press(session: &mut PtySession, keys: &str) {
+pub fn press(session: &mut PtySession, keys: &str) {
     session.send(keys).expect("keys");
     session.flush().expect("keys");
 }
 
 #[track_caller]
-fn sees(session: &mut PtySession, text: &str) -> String {
+pub fn sees(session: &mut PtySession, text: &str) -> String {
     session.exp_string(text).unwrap_or_else(|error| panic!("`{text}` was not shown: {error}"))
 }
 
 /// What else it shows, and its exit status.
-fn ends(mut session: PtySession) -> (i32, String) {
+pub fn ends(mut session: PtySession) -> (i32, String) {
     let rest = session.exp_eof().expect("its end");
     match session.process().wait().expect("its status") {
         WaitStatus::Exited(_, code) => (code, rest),

@@ -172,6 +172,7 @@ fn a_call_that_ran_without_its_people_is_found() {
         let mut asked = record(RecordType::ApprovalRequested, 4, "awaiting_approval");
         let need = RequirementFact {
             assurance: Assurance::A0,
+            consent: false,
             group: "approvers".parse().expect("a group"),
             quorum: 1,
             rule: "people".into(),
@@ -179,6 +180,7 @@ fn a_call_that_ran_without_its_people_is_found() {
         asked.approval = Some(ApprovalFact {
             assurance: None,
             binding: Digest::plain(b"b"),
+            evidence: None,
             groups: Vec::new(),
             requirements: vec![need],
             self_approved: false,

@@ -1,5 +1,7 @@
 //! `/mcp`, spoken by hand: what a test sends is exactly what it says, good or bad.
 
+mod approvals;
+mod fixtures;
 mod http;
 mod sessions;
 mod streams;

@@ -83,6 +83,26 @@ fn annotations_that_would_not_be_kept_are_refused() {
             "`@approval_ttl` cannot be `soon`",
         ),
         (
+            "@id(\"x\") @approval_consent(\"caller\") permit (principal, action, resource);",
+            "`@approval_consent` belongs on a `forbid … unless { context.session.attended }` only",
+        ),
+        (
+            &format!("@id(\"x\") @approval_group(\"a\") @approval_consent(\"yes\") {attended}"),
+            "`@approval_consent` cannot be `yes`",
+        ),
+        (
+            &format!(
+                "@id(\"x\") @approval_group(\"a\") @approval_consent(\"caller\") @approval_quorum(\"2\") {attended}"
+            ),
+            "`@approval_consent` goes round `@approval_quorum`: the caller's consent is one unsigned word",
+        ),
+        (
+            &format!(
+                "@id(\"x\") @approval_group(\"a\") @approval_consent(\"caller\") @approval_assurance(\"1\") {attended}"
+            ),
+            "`@approval_consent` goes round `@approval_assurance`: the caller's consent is one unsigned word",
+        ),
+        (
             "@id(\"x\") permit (principal == ?principal, action, resource);",
             "templates (`?principal`, `?resource`) are not supported",
         ),

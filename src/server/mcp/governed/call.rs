@@ -7,22 +7,21 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::api::mcp::{Fault, meta};
-use crate::domain::call::CallState;
+use crate::api::mcp::{Era, Fault, meta};
 use crate::domain::denial::{Code, Denial, Stage};
+use crate::domain::digest::Digest;
+use crate::domain::id::IdempotencyKey;
 use crate::domain::json;
-use crate::domain::tool::Registered;
-use crate::pipeline::submission::{Labels, Reply, Submission};
+use crate::domain::tool::{RESERVED, Registered};
+use crate::pipeline::submission::{Labels, Submission};
 use crate::server::decode::not_canonical;
 
 use super::super::exchange::Exchange;
 use super::super::message::Request;
 use super::super::service::Body;
+use super::pending::{self, Turn};
 use super::result::{self, Reader};
-use super::{Governed, carrier};
-
-/// For how long a request is held for a call that already runs.
-const JOIN: Duration = Duration::from_secs(20);
+use super::{Governed, carrier, legacy_tasks};
 
 /// What `tools/call` is sent with, still text where it is only passed on.
 #[derive(Deserialize)]
@@ -36,6 +35,14 @@ pub(super) struct Params<'a> {
     /// The idempotency key as SEP-3182 spells it.
     #[serde(rename = "idempotencyKey")]
     pub idempotency_key: Option<Value>,
+    /// What we gave a modern client to bring back.
+    #[serde(rename = "requestState")]
+    pub state: Option<Value>,
+    /// What its client's user said to our questions.
+    #[serde(rename = "inputResponses", default)]
+    pub responses: Option<Value>,
+    /// A client of 2025-11-25 wants a task.
+    pub task: Option<Value>,
 }
 
 impl<'a> Params<'a> {
@@ -68,36 +75,46 @@ impl Governed {
         exchange: &Exchange,
         trace: Option<String>,
     ) -> Result<Body, Fault> {
+        if params.name.starts_with(RESERVED) {
+            return self.call_own(&params, exchange).await;
+        }
         let tool = self.pipeline.rules().catalog.get(&params.name).map(Arc::clone);
         let reader = Reader::of(exchange.version, tool.as_deref().map(|registered| &registered.tool));
-        let submission = match submission(params, tool.as_deref(), exchange, trace) {
-            Ok(submission) => submission,
-            Err(no) => return result::refused(&no, reader),
+        let name = params.name.clone();
+        let task = pending::wants_task(exchange, params.task.as_ref());
+        if task {
+            self.must_support_task(&name, exchange)?;
+        }
+        let modern = exchange.era() == Era::Modern;
+        let turn = Turn {
+            tool: &name,
+            arguments: params.arguments,
+            state: params.state.clone().filter(|_| modern),
+            responses: params.responses.as_ref().and_then(Value::as_object).cloned().unwrap_or_default(),
+            task,
         };
-        match self.pipeline.submit(submission).await.result {
-            Ok(reply) => self.show(reply, exchange, reader).await,
+        if let Some(state) = &turn.state {
+            return self.resume(&turn, state, exchange, reader).await;
+        }
+        // A task is asked about later: it must leave its call behind, even one that only reads.
+        let own_key = || task.then(|| self.own_key()).flatten();
+        let replied = match submission(params, tool.as_deref(), exchange, trace) {
+            Ok(submission) => {
+                let key = submission.key.clone().or_else(own_key);
+                self.pipeline.submit(Submission { key, ..submission }).await.result
+            }
+            Err(no) => Err(no),
+        };
+        match replied {
+            Ok(reply) => self.climb(&turn, exchange, reply, reader).await,
+            Err(no) if task => Err(legacy_tasks::refused(&no, reader)),
             Err(no) => result::refused(&no, reader),
         }
     }
 
-    /// The result of a reply: one that has not ended is waited for a while.
-    async fn show(&self, reply: Reply, exchange: &Exchange, reader: Reader) -> Result<Body, Fault> {
-        let Reply::Pending { call, audit, .. } = &reply else { return Ok(result::reply(&reply, reader)) };
-        match &call.state {
-            CallState::AwaitingApproval => Ok(result::reply(&reply, reader)),
-            CallState::Ready | CallState::Running { .. } => {
-                let (id, audit) = (call.id, *audit);
-                match self.hold(exchange, id, JOIN).await.result {
-                    // It began for an earlier request: this is that one's result.
-                    Ok(Reply::Done { call, .. }) => {
-                        Ok(result::reply(&Reply::Done { call, replayed: true, audit }, reader))
-                    }
-                    Ok(other) => Ok(result::reply(&other, reader)),
-                    Err(no) => result::refused(&no, reader),
-                }
-            }
-            CallState::InDoubt | CallState::Closed(_) => Ok(result::reply(&reply, reader)),
-        }
+    /// A key that nobody else has.
+    fn own_key(&self) -> Option<IdempotencyKey> {
+        format!("task:{}", Digest::of("toolctl/mcp/task-key/v1", &[&self.pipeline.chance()]).hex()).parse().ok()
     }
 }
 

@@ -1,7 +1,6 @@
 //! Waiting a short while on a request, so that what people decide quickly looks synchronous. The client hears
 //! that it goes on, when it asked to; and who hangs up is waited for no longer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -15,14 +14,12 @@ use super::Governed;
 /// The longest that a request is held: clients give up after 60 s, some sooner.
 pub const LONGEST: Duration = Duration::from_secs(25);
 /// How often the client is told that it goes on.
-const TELL: Duration = Duration::from_secs(5);
+pub const TELL: Duration = Duration::from_millis(2_500);
 
 impl Governed {
-    /// Waits up to `wait`, at most [`LONGEST`], for the end of a call and says how it then stands. Too many
-    /// held requests make one more come back at once.
+    /// Waits up to `wait`, at most [`LONGEST`], for the end of a call and says how it then stands.
     pub(super) async fn hold(&self, exchange: &Exchange, id: CallId, wait: Duration) -> Answer<Reply> {
-        let place = Arc::clone(&self.holds).try_acquire_owned();
-        let wait = if place.is_ok() { wait.min(LONGEST) } else { Duration::ZERO };
+        let wait = wait.min(LONGEST);
         let show = |wait| self.pipeline.show(exchange.presented.clone(), id, wait);
         let shown = show(wait);
         tokio::pin!(shown);

@@ -2,28 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::mcp::{Fault, Version, meta};
 use crate::api::tools::Standing;
-use crate::domain::denial::Code;
+use crate::domain::denial::Denial;
 use crate::domain::digest::Digest;
+use crate::domain::id::PrincipalId;
 use crate::domain::principal::Principal;
 use crate::domain::tool::{EffectClass, Registered};
-use crate::pipeline::port::{Presented, Wait};
+use crate::pipeline::ToolView;
 use crate::pipeline::rulebook::Rulebook;
-use crate::pipeline::{Pipeline, ToolView};
 
 use super::super::exchange::Exchange;
 use super::super::message::Request;
-use super::super::service::{Body, Change, Changes};
+use super::super::service::{Body, MirroredParameter};
 use super::result::tells_output_schema;
-use super::{Governed, carrier, fault};
+use super::{Governed, carrier, fault, own::Own};
 
 /// Tools on a page: nearly everybody gets all at once.
 const PAGE: usize = 500;
@@ -41,18 +38,25 @@ impl Governed {
     /// Answers `tools/list`.
     pub(super) async fn list(&self, request: &Request, exchange: &Exchange) -> Result<Body, Fault> {
         let after = self.cursor(request)?;
-        let views = self.pipeline.tools(exchange.presented.clone()).await.result.map_err(|no| fault(&no))?;
+        let principal = self.pipeline.whoami(exchange.presented.clone()).await.result.map_err(|no| fault(&no))?;
         let texts = self.listing.of(&self.pipeline.rules());
-        let mut tools: BTreeMap<&str, String> = BTreeMap::new();
-        for view in &views {
-            let name = view.tool.name.as_str();
-            if after.as_deref().is_none_or(|after| name > after) {
-                tools.insert(name, texts.tool(view, exchange.version));
-            }
-        }
-        let next = tools.keys().nth(PAGE - 1).filter(|_| tools.len() > PAGE);
-        let next = next.map(|last| format!(r#","nextCursor":"{}""#, self.seal.close(CURSOR, last)));
-        let page: Vec<String> = tools.into_values().take(PAGE).collect();
+        let views = texts.views(&principal, || self.pipeline.visible_tools(&exchange.presented));
+        let views = views.map_err(|no| fault(&no))?;
+        let own = Own::offered(&principal, &views, &texts.rules);
+        let governed = views.iter().map(|view| (view.tool.name.as_str(), Item::Governed(view)));
+        let items: BTreeMap<&str, Item<'_>> =
+            governed.chain(own.iter().map(|own| (own.name(), Item::Own(*own)))).collect();
+        let mut rest = items.iter().filter(|(name, _)| after.as_deref().is_none_or(|after| **name > after));
+        let page: Vec<_> = rest.by_ref().take(PAGE).collect();
+        let last = page.last().filter(|_| rest.next().is_some());
+        let next = last.map(|(last, _)| format!(r#","nextCursor":"{}""#, self.seal.close(CURSOR, last)));
+        let page: Vec<String> = page
+            .iter()
+            .map(|(_, item)| match item {
+                Item::Governed(view) => texts.tool(view, exchange.version),
+                Item::Own(own) => own.text(exchange.version),
+            })
+            .collect();
         let members = format!(r#""tools":[{}]{}"#, page.join(","), next.unwrap_or_default());
         Ok(Body::written(members).ttl_ms(TTL_MS))
     }
@@ -76,31 +80,70 @@ impl Governed {
     }
 }
 
+/// A tool on the list.
+enum Item<'a> {
+    Governed(&'a ToolView),
+    Own(Own),
+}
+
 /// The written definitions of the tools in force: what does not depend on the caller, written once.
 #[derive(Default)]
 pub struct Listing(Mutex<Option<Arc<Texts>>>);
 
 impl Listing {
     /// The definitions of the tools in `rules`.
-    fn of(&self, rules: &Arc<Rulebook>) -> Arc<Texts> {
+    pub(super) fn of(&self, rules: &Arc<Rulebook>) -> Arc<Texts> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(texts) = known.as_ref().filter(|texts| Arc::ptr_eq(&texts.rules, rules)) {
             return Arc::clone(texts);
         }
         let written = rules.catalog.iter().map(|tool| (tool.digest, Definition::of(tool))).collect();
-        let texts = Arc::new(Texts { rules: Arc::clone(rules), written });
+        let texts = Arc::new(Texts { rules: Arc::clone(rules), written, callers: Mutex::default() });
         *known = Some(Arc::clone(&texts));
         texts
     }
 }
 
-struct Texts {
+/// See [`Listing`].
+pub(super) struct Texts {
     rules: Arc<Rulebook>,
     /// By the digest of the tool, which covers all that is written.
     written: HashMap<Digest, Definition>,
+    /// What callers see: nothing but the rules and the caller decide it.
+    callers: Mutex<HashMap<PrincipalId, Known>>,
 }
 
+/// A caller and what it sees.
+type Known = (Principal, Arc<Vec<ToolView>>);
+
+/// The most callers remembered; then all are forgotten.
+const MOST_CALLERS: usize = 64;
+
 impl Texts {
+    /// What a caller sees, from memory when this very caller was here before.
+    fn views(
+        &self,
+        principal: &Principal,
+        look: impl FnOnce() -> Result<Vec<ToolView>, Denial>,
+    ) -> Result<Arc<Vec<ToolView>>, Denial> {
+        let known = self.callers.lock().unwrap_or_else(PoisonError::into_inner).get(&principal.id).cloned();
+        if let Some((_, views)) = known.filter(|(who, _)| who == principal) {
+            return Ok(views);
+        }
+        let views = Arc::new(look()?);
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if callers.len() >= MOST_CALLERS {
+            callers.clear();
+        }
+        callers.insert(principal.id.clone(), (principal.clone(), Arc::clone(&views)));
+        Ok(views)
+    }
+
+    /// The arguments of a tool that modern callers mirror in headers.
+    pub(super) fn mirrored(&self, tool: &Registered) -> Vec<MirroredParameter> {
+        self.written.get(&tool.digest).map(|definition| definition.mirrored.clone()).unwrap_or_default()
+    }
+
     fn tool(&self, view: &ToolView, version: Version) -> String {
         match self.written.get(&view.tool.digest) {
             Some(definition) => definition.text(view, version),
@@ -116,6 +159,7 @@ struct Definition {
     annotated: String,
     object_output: String,
     any_output: String,
+    mirrored: Vec<MirroredParameter>,
 }
 
 impl Definition {
@@ -140,6 +184,7 @@ impl Definition {
         Self {
             object_output: with_output(Version::NEWEST_LEGACY),
             any_output: with_output(Version::V2026_07_28),
+            mirrored: MirroredParameter::of(&tool.input_schema),
             oldest,
             annotated,
         }
@@ -205,70 +250,4 @@ fn annotations(tool: &Registered) -> Value {
         "idempotentHint": again_is_harmless,
         "openWorldHint": tool.open_world,
     })
-}
-
-/// How often a follower looks whether its caller is still known.
-const LOOK: Duration = Duration::from_secs(30);
-
-/// Follows what one caller may see.
-pub struct Follower {
-    pipeline: Arc<Pipeline>,
-    presented: Presented,
-    edition: watch::Receiver<u64>,
-    look: tokio::time::Interval,
-    who: Option<Principal>,
-    seen: Digest,
-}
-
-impl Follower {
-    /// Follows from now on.
-    pub fn new(pipeline: Arc<Pipeline>, presented: Presented) -> Self {
-        // Subscribed before the first look: what changes in between is told.
-        let edition = pipeline.rules_replaced();
-        let who = pipeline.recognised(&presented).ok();
-        let seen = pipeline.visible_tools(&presented).map_or(Digest([0; 32]), |views| seen(&views));
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { pipeline, presented, edition, look, who, seen }
-    }
-
-    async fn changed(&mut self) -> Option<Change> {
-        loop {
-            let replaced = tokio::select! {
-                replaced = self.edition.changed() => { replaced.ok()?; true },
-                _ = self.look.tick() => false,
-            };
-            let who = match self.pipeline.recognised(&self.presented) {
-                Ok(who) => Some(who),
-                Err(no) if no.code == Code::Unauthenticated => return None,
-                Err(_) => continue,
-            };
-            // What policy says of a caller changes with the policies and with its groups and scope.
-            if !replaced && who == self.who {
-                continue;
-            }
-            self.who = who;
-            let seen = seen(&self.pipeline.visible_tools(&self.presented).ok()?);
-            if std::mem::replace(&mut self.seen, seen) != seen {
-                return Some(Change::Tools);
-            }
-        }
-    }
-}
-
-impl Changes for Follower {
-    fn next(&mut self) -> Wait<'_, Option<Change>> {
-        Box::pin(self.changed())
-    }
-}
-
-/// One digest over what a caller is told of its tools.
-fn seen(views: &[ToolView]) -> Digest {
-    let mut parts: Vec<Vec<u8>> = Vec::with_capacity(views.len());
-    for view in views {
-        let said = json!([view.tool.name, view.tool.digest.to_string(), view.standing, view.approvers]);
-        parts.push(said.to_string().into_bytes());
-    }
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    Digest::of("toolctl/mcp/seen/v1", &parts)
 }

@@ -1,18 +1,26 @@
 //! The governed tools behind the door: what a caller may call, each call through the one pipeline, and its
 //! reply as a result that a model can act on. Nothing is decided here.
 
+mod approvals;
 mod call;
 mod carrier;
+mod consent;
+mod follow;
 mod hold;
+mod legacy_tasks;
 mod list;
+mod own;
+mod pending;
 pub mod result;
+mod state;
+mod tasks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 
-use crate::api::mcp::{self, Fault, Version};
+use crate::api::mcp::{self, Era, Fault, Version};
 use crate::domain::denial::Denial;
 use crate::pipeline::Pipeline;
 use crate::pipeline::port::{Presented, Wait};
@@ -20,25 +28,24 @@ use crate::pipeline::port::{Presented, Wait};
 use super::exchange::Exchange;
 use super::message::Request;
 use super::seal::Seal;
-use super::service::{Body, Changes, Service};
+use super::service::{Body, Changes, MirroredParameter, Service};
 
 use list::Listing;
-
-/// How many requests may be held at once; one more is answered as things stand.
-const MOST_HELD: usize = 2_048;
 
 /// toolctl's own tools, for every caller what policy lets it see.
 pub struct Governed {
     pipeline: Arc<Pipeline>,
     seal: Seal,
     listing: Listing,
-    holds: Arc<Semaphore>,
+    /// For how long a call that waits for people is held.
+    patience: Duration,
 }
 
 impl Governed {
-    /// The tools of `pipeline`; what clients bring back is sealed with `seal`.
-    pub fn new(pipeline: Arc<Pipeline>, seal: Seal) -> Self {
-        Self { pipeline, seal, listing: Listing::default(), holds: Arc::new(Semaphore::new(MOST_HELD)) }
+    /// The tools of `pipeline`; what clients bring back is sealed with `seal`. A call that waits for people is
+    /// held for `patience` before its caller is told so.
+    pub fn new(pipeline: Arc<Pipeline>, seal: Seal, patience: Duration) -> Self {
+        Self { pipeline, seal, listing: Listing::default(), patience }
     }
 }
 
@@ -53,10 +60,18 @@ impl Service for Governed {
 
     fn answer(self: Arc<Self>, request: Request, exchange: Exchange) -> Wait<'static, Result<Body, Fault>> {
         Box::pin(async move {
-            match request.method.as_str() {
-                "tools/list" => self.list(&request, &exchange).await,
-                "tools/call" => self.call(&request, &exchange).await,
-                other => Err(Fault::method_not_found(other)),
+            let legacy_tasks = exchange.version == Version::V2025_11_25;
+            match (request.method.as_str(), exchange.era()) {
+                ("tools/list", _) => self.list(&request, &exchange).await,
+                ("tools/call", _) => self.call(&request, &exchange).await,
+                ("tasks/get", Era::Modern) => self.get_task(&request, &exchange).await,
+                ("tasks/cancel", Era::Modern) => self.cancel_task(&request, &exchange).await,
+                ("tasks/update", Era::Modern) => self.update_task(&request, &exchange).await,
+                ("tasks/get", Era::Legacy) if legacy_tasks => self.get_legacy_task(&request, &exchange).await,
+                ("tasks/result", Era::Legacy) if legacy_tasks => self.result_of_task(&request, &exchange).await,
+                ("tasks/cancel", Era::Legacy) if legacy_tasks => self.cancel_legacy_task(&request, &exchange).await,
+                ("tasks/list", Era::Legacy) if legacy_tasks => self.list_tasks(&request, &exchange).await,
+                (other, _) => Err(Fault::method_not_found(other)),
             }
         })
     }
@@ -66,7 +81,18 @@ impl Service for Governed {
     }
 
     fn follow(&self, presented: &Presented) -> Box<dyn Changes> {
-        Box::new(list::Follower::new(Arc::clone(&self.pipeline), presented.clone()))
+        Box::new(follow::Follower::new(Arc::clone(&self.pipeline), presented.clone()))
+    }
+
+    fn mirrored_parameters(&self, presented: &Presented, tool: &str) -> Vec<MirroredParameter> {
+        let rules = self.pipeline.rules();
+        let Some(tool) = rules.catalog.get(tool) else { return Vec::new() };
+        let mirrored = self.listing.of(&rules).mirrored(tool);
+        if mirrored.is_empty() {
+            return mirrored;
+        }
+        let seen = self.pipeline.recognised(presented).and_then(|who| rules.find(tool.name.as_str(), &who));
+        seen.map(|_| mirrored).unwrap_or_default()
     }
 }
 

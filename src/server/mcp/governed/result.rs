@@ -226,12 +226,17 @@ pub fn about(body: Body, call: &Call, audit: Option<u64>) -> Body {
     if let Some(index) = audit {
         body = body.meta(meta::AUDIT, index);
     }
-    if call.approval.is_some() {
-        let approval = json!({
+    if let Some(approval) = &call.approval {
+        let mut approval = json!({
             "id": call.id.approval().to_string(),
+            "number": approval.number,
             "state": if matches!(call.state, CallState::AwaitingApproval) { "pending" } else { call.state.word() },
+            "digest": approval.binding.to_string(),
             "args_digest": call.effective.to_string(),
         });
+        if let (Some(deadline), Some(members)) = (call.deadline(), approval.as_object_mut()) {
+            members.insert("expires_at".to_owned(), deadline.to_string().into());
+        }
         body = body.meta(meta::APPROVAL, approval);
     }
     body
@@ -310,7 +315,8 @@ fn usual_help(code: Code) -> &'static str {
 /// Whom a call waits for.
 fn asked(call: &Call) -> String {
     let needs = call.approval.iter().flat_map(|approval| {
-        approval.requirements.iter().map(|need| (need, need.quorum.saturating_sub(approval.agreed(need))))
+        let unmet = approval.requirements.iter().filter(|need| !approval.meets(need));
+        unmet.map(|need| (need, need.quorum.saturating_sub(approval.agreed(need))))
     });
     let needs: Vec<_> = needs.map(|(need, missing)| format!("{missing} of `{}`", need.group)).collect();
     let number = call.approval.as_ref().map_or(0, |approval| approval.number);

@@ -41,7 +41,6 @@ impl Endpoint {
                 Err(fault) => return refusal(&request.id, &fault),
             },
             header_trace: headers::owned(&arrival.headers, "traceparent").unwrap_or_default(),
-            lines: false,
             outlet,
             gone: gone.clone(),
             asks: None,

@@ -3,6 +3,7 @@
 use super::super::keys;
 use super::super::table::{self, State};
 use super::*;
+use crate::domain::approval::Evidence;
 use crate::domain::id::PrincipalId;
 use crate::domain::merkle::Frontier;
 use crate::store::conformance::kit::{api_key, asking, at, call, decision, id};
@@ -46,7 +47,19 @@ fn every_call() -> Vec<Call> {
         approval.approved_at = Some(at(3));
     }
     calls.push(asked);
+    calls.push(consented());
     calls
+}
+
+/// A call whose rule takes the caller's consent, and got it.
+fn consented() -> Call {
+    let mut asked = asking(3, at(2));
+    let yes = decision(&asked, Verdict::Approve, at(3));
+    if let Some(approval) = asked.approval.as_mut() {
+        approval.requirements.iter_mut().for_each(|need| need.consent = true);
+        approval.decisions.push(Decision { evidence: Evidence::ClientElicitation, ..yes });
+    }
+    asked
 }
 
 #[test]
@@ -90,9 +103,9 @@ fn the_bytes_of_rows_stay_as_they_are() {
     assert_eq!(State::decode(&state.encode().expect("encoded")), Ok(state));
 }
 
-const DIGESTS: [&str; 13] = [
+const DIGESTS: [&str; 14] = [
     "ad475a44", "01495fe4", "61cab867", "a166614a", "08e48222", "4e943c2c", "5f06c590", "b2b73e86", "80ceb1d8",
-    "231ea733", "3274f264", "7abed247", "a53bbc8e",
+    "231ea733", "3274f264", "7abed247", "a53bbc8e", "a3864adc",
 ];
 
 /// A ready call, a tombstone, an API key, the state, and a record.

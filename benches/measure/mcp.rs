@@ -1,0 +1,144 @@
+//! What MCP costs, S5: the same calls over REST and through the MCP door of one daemon, and, in the same rounds,
+//! a server of the official Rust SDK that does nothing but answer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use rmcp::handler::server::ServerHandler;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, ServerCapabilities, ServerConfig,
+};
+use rmcp::service::{RequestContext, RoleServer};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+
+use super::daemon::Daemon;
+use super::load::{self, Operation, Sample};
+use super::options::Options;
+use super::report::{Goal, Report};
+use super::{Fault, median};
+
+/// Connections under which the daemon is busy.
+const CONNECTIONS: usize = 64;
+
+/// The most that the door may cost on top of the same call over REST.
+const DOOR: Goal = Goal::AtMost(1.15);
+
+/// Measures.
+///
+/// # Errors
+/// When a server fails.
+pub fn run(options: &Options, report: &mut Report) -> Result<(), Fault> {
+    let (home, folder) = (options.folder()?, options.folder()?);
+    let daemon = Daemon::start(home.path())?;
+    let bare = Bare::start(folder.path())?;
+    let pairs = [
+        (Operation::CreateTicket, Operation::McpCreateTicket),
+        (Operation::SearchCustomer, Operation::McpSearchCustomer),
+    ];
+    let mut costs = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        for ((rest, mcp), cost) in pairs.into_iter().zip(&mut costs) {
+            cost.0.push(cpu(&daemon, rest, options)?.0);
+            let (cpu, sample) = cpu(&daemon, mcp, options)?;
+            cost.1.push(cpu);
+            if mcp == Operation::McpCreateTicket {
+                ours.push(sample.rate());
+            }
+        }
+        theirs.push(load::drive(&bare.socket, Operation::McpSearchCustomer, CONNECTIONS, options.slice)?.rate());
+    }
+    for ((_, mcp), (rest, door)) in pairs.into_iter().zip(costs) {
+        let ratio = median(rest.iter().zip(&door).map(|(rest, door)| door / rest).collect());
+        let figure = format!("{:.1} µs; over REST {:.1} µs", median(door), median(rest));
+        report.goal("S5", format!("CPU a {} over MCP", mcp.name()), figure, (DOOR, "× REST"), ratio);
+    }
+    let ratio = median(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect());
+    let figure = format!("{:.0}/s; rmcp {:.0}/s", median(ours), median(theirs));
+    let what = format!("durable create_ticket over MCP, {CONNECTIONS} connections, against rmcp that only answers");
+    report.goal("S5", what, figure, (Goal::AtLeast(1.0), "× rmcp"), ratio);
+    Ok(())
+}
+
+/// Microseconds of CPU a call, and the calls.
+fn cpu(daemon: &Daemon, operation: Operation, options: &Options) -> Result<(f64, Sample), Fault> {
+    let before = daemon.usage()?;
+    let sample = load::drive(&daemon.socket(), operation, CONNECTIONS, options.slice)?;
+    let used = daemon.usage()?.since(before).cpu.as_secs_f64() * 1e6;
+    Ok((used / sample.calls as f64, sample))
+}
+
+/// Answers every call at once, and keeps nothing.
+#[derive(Clone)]
+struct Answers;
+
+impl ServerHandler for Answers {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+
+    async fn call_tool(
+        &self,
+        _: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::success(vec![ContentBlock::text("done")]).into())
+    }
+}
+
+/// The SDK's server on a Unix socket, stateless and with plain JSON: the fastest way it has. One thread, as the
+/// load generator has the other core.
+struct Bare {
+    socket: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Bare {
+    fn start(folder: &Path) -> Result<Self, Fault> {
+        let socket = folder.join("rmcp");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _inside = runtime.enter();
+            UnixListener::bind(&socket)?
+        };
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(listener) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Ok(Self { socket, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: UnixListener) {
+    let mut config = StreamableHttpServerConfig::default();
+    config.legacy_session_mode = false;
+    config.json_response = true;
+    let sessions = Arc::new(LocalSessionManager::default());
+    let service = StreamableHttpService::new(|| Ok(Answers), sessions, config);
+    while let Ok((stream, _)) = listener.accept().await {
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    }
+}

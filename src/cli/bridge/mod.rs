@@ -1,0 +1,255 @@
+//! `toolctl mcp`: a client's stdin and stdout on one side, the daemon's socket on the other, one message a
+//! line on both. Clients start it once and keep it for hours; daemons come and go meanwhile. Hence all that is
+//! more than a pump: it opens the conversation itself when there is no daemon, remembers what has no answer
+//! yet, and tells the truth instead of falling silent.
+
+mod glance;
+mod link;
+mod pending;
+mod pump;
+mod stand_in;
+mod start;
+mod stdio;
+mod trouble;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc};
+
+use crate::client::{Sources, Target};
+use crate::transport::lines::Line;
+use crate::transport::signals::Signals;
+
+use link::{Event, Link};
+use pending::Patience;
+use pump::{Pump, Verdict};
+use start::{Attempt, Starter};
+use trouble::Trouble;
+
+/// For how long answers are waited for when the client says no more.
+const FAREWELL: Duration = Duration::from_secs(60);
+
+/// How long the client may take to read the last answers.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What to connect.
+pub struct Settings {
+    /// Where the daemon listens.
+    pub target: Target,
+    /// Where the key is.
+    pub sources: Sources,
+    /// The state folder of a daemon that may be started; none when it may not.
+    pub autostart: Option<PathBuf>,
+}
+
+/// Connects stdin and stdout with the daemon until the client ends, or a signal does. `note` takes a line for
+/// the client's log when something happens.
+///
+/// # Errors
+/// When the system does not let us listen for signals.
+pub async fn run(settings: Settings, note: impl Fn(&str)) -> std::io::Result<()> {
+    let mut signals = Signals::listen()?;
+    let (out, written) = stdio::output();
+    let bridge = Bridge::new(settings, out, note);
+    tokio::select! {
+        () = bridge.run(stdio::input()) => {
+            let _slow = tokio::time::timeout(LAST_WORDS, written).await;
+        }
+        _ = signals.next() => {}
+    }
+    Ok(())
+}
+
+/// What is connected, and how it stands.
+struct Bridge<N> {
+    pump: Pump,
+    target: Target,
+    out: mpsc::Sender<Bytes>,
+    daemon: Option<mpsc::UnboundedSender<Bytes>>,
+    events: mpsc::Receiver<Event>,
+    hurry: Arc<Notify>,
+    starter: Option<Starter>,
+    ends: mpsc::UnboundedReceiver<String>,
+    /// Says more than that nobody is there: that one is starting, or why it did not start.
+    standing: Option<Trouble>,
+    /// What the client's log was told last.
+    noted: String,
+    note: N,
+}
+
+impl<N: Fn(&str)> Bridge<N> {
+    fn new(settings: Settings, out: mpsc::Sender<Bytes>, note: N) -> Self {
+        let Settings { target, sources, autostart } = settings;
+        let (sender, events) = mpsc::channel(64);
+        let (ended, ends) = mpsc::unbounded_channel();
+        let hurry = Arc::new(Notify::new());
+        let patience = Patience::new(autostart.is_some());
+        let starter = autostart.map(|state| Starter::new(target.clone(), state, ended));
+        let link = Link { target: target.clone(), sources, events: sender, hurry: Arc::clone(&hurry) };
+        tokio::spawn(link.keep());
+        Self {
+            pump: Pump::new(patience, Box::new(new_key)),
+            target,
+            out,
+            daemon: None,
+            events,
+            hurry,
+            starter,
+            ends,
+            standing: None,
+            noted: String::new(),
+            note,
+        }
+    }
+
+    async fn run(mut self, mut input: mpsc::Receiver<Line>) {
+        let mut farewell: Option<Instant> = None;
+        loop {
+            if !self.flush().await || farewell.is_some_and(|end| !self.pump.has_work() || Instant::now() >= end) {
+                return;
+            }
+            let deadline = self.pump.next_deadline().into_iter().chain(farewell).min();
+            tokio::select! {
+                line = input.recv(), if farewell.is_none() => match line {
+                    Some(line) => self.said(line).await,
+                    None => farewell = Some(Instant::now() + FAREWELL),
+                },
+                Some(event) = self.events.recv() => self.happened(event).await,
+                Some(words) = self.ends.recv() => self.daemon_ended(&words),
+                () = sleep_until(deadline), if deadline.is_some() => self.pump.tick(Instant::now()),
+                () = self.out.closed() => return,
+            }
+        }
+    }
+
+    /// Writes what there is to write; whether the client still reads.
+    async fn flush(&mut self) -> bool {
+        let (to_client, to_daemon) = self.pump.take_output();
+        if let Some(daemon) = &self.daemon {
+            for line in to_daemon {
+                // A daemon that is gone is told of by its link.
+                let _gone = daemon.send(line);
+            }
+        }
+        for line in to_client {
+            if self.out.send(line).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn said(&mut self, line: Line) {
+        self.pump.from_client(line, Instant::now());
+        if self.pump.is_down() && self.pump.has_work() {
+            self.hurry.notify_one();
+            self.start().await;
+        }
+    }
+
+    async fn happened(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Up(hello, daemon) => {
+                self.daemon = Some(daemon);
+                self.standing = None;
+                self.pump.link_up(hello, now);
+                if let Some(starter) = &mut self.starter {
+                    starter.settled();
+                }
+                self.log(&format!("connected to the daemon at {}", self.target));
+            }
+            Event::Said(line) => match self.pump.from_daemon(line) {
+                Verdict::Fine => {}
+                Verdict::Refused(message) => {
+                    self.pump.nothing_ran();
+                    self.hang_up(Trouble::refused(&message));
+                }
+                Verdict::Foreign => {
+                    self.pump.nothing_ran();
+                    self.hang_up(Trouble::foreign(&self.target));
+                }
+            },
+            Event::Down(trouble) => {
+                let is_first = self.noted.is_empty();
+                self.daemon = None;
+                let standing = self.standing.clone().filter(|_| !trouble.lasts);
+                self.down(standing.unwrap_or(trouble));
+                if is_first || self.pump.has_work() {
+                    self.start().await;
+                }
+            }
+        }
+    }
+
+    /// Ends a conversation that leads nowhere.
+    fn hang_up(&mut self, trouble: Trouble) {
+        // What it still says is not for the client.
+        if self.daemon.take().is_some() {
+            self.down(trouble);
+        }
+    }
+
+    fn down(&mut self, trouble: Trouble) {
+        self.log(&trouble.why);
+        self.pump.link_down(trouble, Instant::now());
+    }
+
+    /// Starts a daemon if that is asked for.
+    async fn start(&mut self) {
+        let Some(starter) = &mut self.starter else { return };
+        match starter.start(Instant::now()).await {
+            Attempt::Started => {
+                let log = starter.log();
+                self.log(&format!("started `toolctl serve`; its log is {}", log.display()));
+                self.wait_for_start();
+            }
+            Attempt::Elsewhere => self.wait_for_start(),
+            Attempt::Later => {}
+            Attempt::Failed(why) => {
+                let trouble = Trouble::not_started(&why, &starter.log().display().to_string());
+                self.down(trouble);
+            }
+        }
+    }
+
+    fn wait_for_start(&mut self) {
+        let starting = Trouble::starting();
+        self.log(&starting.why);
+        self.standing = Some(starting.clone());
+        self.pump.link_down(starting, Instant::now());
+    }
+
+    /// A daemon that we started ended: it could not start, or it was stopped, or another one was there first.
+    /// The next attempt to connect tells which.
+    fn daemon_ended(&mut self, words: &str) {
+        let Some(starter) = &mut self.starter else { return };
+        starter.settled();
+        if self.daemon.is_none() {
+            self.standing = Some(Trouble::not_started(words, &starter.log().display().to_string()));
+            self.hurry.notify_one();
+        }
+    }
+
+    /// Tells the client's log what is new.
+    fn log(&mut self, text: &str) {
+        if self.noted != text {
+            (self.note)(&format!("toolctl mcp: {text}"));
+            text.clone_into(&mut self.noted);
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline.into()).await;
+    }
+}
+
+/// A key that no call ever had.
+fn new_key() -> String {
+    format!("bridge-{}", uuid::Uuid::now_v7().simple())
+}

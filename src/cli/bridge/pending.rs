@@ -1,0 +1,100 @@
+//! Requests of the client that have no answer yet, in the order they came.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::glance::{Glance, Params, glance};
+use super::stand_in::Sent;
+use crate::api::mcp::Era;
+
+/// A request.
+#[derive(Debug)]
+pub struct Pending {
+    /// Its line, as it goes to the daemon.
+    pub line: Bytes,
+    /// Its id, as JSON text, as the client wrote it.
+    pub id: String,
+    /// Its id, the same however it is written.
+    pub same: String,
+    /// What is asked for.
+    pub kind: Kind,
+    /// The connection on which a daemon was sent it first.
+    pub sent: Option<u64>,
+    /// When the bridge answers in the daemon's place.
+    pub deadline: Option<Instant>,
+}
+
+/// What is asked for, as far as it matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// `initialize` or `server/discover`: the bridge knows the answer.
+    Opening,
+    /// `tools/list`.
+    Tools,
+    /// `tools/call`.
+    Call {
+        /// The key that the bridge gave it.
+        key: Option<String>,
+    },
+    /// `subscriptions/listen`.
+    Listen {
+        /// Whether the client was told that it is heard.
+        acknowledged: bool,
+        /// Whether it wants to be told about tools.
+        tools: bool,
+    },
+    /// Anything else.
+    Other,
+}
+
+/// For how long to wait for a daemon before the truth is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a daemon that answers the opening of a conversation.
+    pub opening: Duration,
+    /// For a daemon that comes, with a request that none has seen.
+    pub fresh: Duration,
+    /// For a daemon that comes back, with a request that an earlier one was sent.
+    pub sent: Duration,
+}
+
+impl Patience {
+    /// A daemon that is being started needs longer than one that may be restarted by chance.
+    pub const fn new(autostart: bool) -> Self {
+        Self {
+            opening: Duration::from_millis(300),
+            fresh: Duration::from_secs(if autostart { 10 } else { 2 }),
+            sent: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Pending {
+    /// Whether it ends: a subscription does not.
+    pub const fn ends(&self) -> bool {
+        !matches!(self.kind, Kind::Listen { .. })
+    }
+
+    /// Its era.
+    pub fn era(&self) -> Era {
+        self.params().era()
+    }
+
+    /// What became of it, when no answer came.
+    pub fn what_became(&self) -> Sent {
+        match &self.kind {
+            _ if self.sent.is_none() => Sent::Never,
+            Kind::Call { key } => Sent::Perhaps(key.clone().filter(|_| !self.params().is_named())),
+            _ => Sent::Perhaps(None),
+        }
+    }
+
+    /// Its parameters, looked at again.
+    pub fn params(&self) -> Params<'_> {
+        match glance(&self.line) {
+            Ok(Glance::Request { params, .. }) => Params::of(params),
+            _ => Params::default(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Calls that go on, where a real daemon would be too slow or too quick to show them: running, in doubt, and forms
+//! that nobody looks at.
+
+use super::*;
+use crate::domain::approval::Verdict;
+use crate::domain::call::{Again, Call, CallEvent, CallState};
+use crate::domain::id::CallId;
+use crate::domain::outcome::Outcome;
+use crate::domain::principal::PrincipalKind;
+use crate::pipeline::port::{Advanced, Clock as _, Conditions};
+
+impl House {
+    /// An exchange of the agent with these capabilities.
+    async fn with(&self, version: Version, capabilities: &Value, method: &str, params: &Value) -> Value {
+        let (exchange, _messages) = exchange("agent:x", version, Extra::default());
+        let capabilities = Arc::new(capabilities.as_object().unwrap().clone());
+        let exchange = Exchange { capabilities, ..exchange };
+        let (_, text) = self.mcp.respond(request(method, &params.to_string()), exchange).await;
+        serde_json::from_str(&text).unwrap()
+    }
+
+    async fn only_call(&self) -> Call {
+        self.world
+            .store
+            .calls(crate::pipeline::port::CallFilter { limit: 1, ..Default::default() })
+            .await
+            .unwrap()
+            .remove(0)
+    }
+
+    async fn happens(&self, id: CallId, event: CallEvent) {
+        let now = self.world.clock.now();
+        let advanced = self.world.store.advance(id, event, Conditions::default(), now).await.unwrap();
+        assert!(matches!(advanced, Advanced::Done(_)), "{advanced:?}");
+    }
+}
+
+fn raise() -> Value {
+    json!({ "name": RAISE, "arguments": status(), "idempotencyKey": "k" })
+}
+
+fn tasks() -> Value {
+    json!({ "extensions": { (mcp::extension::TASKS): {} } })
+}
+
+/// Makes the waiting call one that runs, in an executor that never comes back.
+async fn running(house: &House) -> Call {
+    let call = house.only_call().await;
+    let anna = house.world.path.recognised(&who("user:anna")).unwrap();
+    let asked = call.approval.as_ref().unwrap();
+    let may = crate::guard::approval::eligible(&anna, &call.principal, &[], &asked.requirements).unwrap();
+    let yes = may.decision(&anna, Verdict::Approve, asked.binding, None, call.created_at);
+    house.happens(call.id, CallEvent::Decided(yes)).await;
+    house.happens(call.id, CallEvent::Dispatched { epoch: 1, again: Again::Never }).await;
+    house.only_call().await
+}
+
+#[tokio::test]
+async fn a_running_call_is_a_task_too_and_one_in_doubt_goes_on() {
+    let house = house().await;
+    let task = house.with(MODERN, &tasks(), "tools/call", &raise()).await["result"].take();
+    let call = running(&house).await;
+    assert!(matches!(call.state, CallState::Running { .. }));
+    let again = house.with(MODERN, &tasks(), "tools/call", &raise()).await["result"].take();
+    assert_eq!((&again["resultType"], &again["taskId"]), (&json!("task"), &task["taskId"]), "{again}");
+    assert_eq!(again["statusMessage"], "the call is running and has not ended");
+    let id = json!({ "taskId": task["taskId"] });
+    let wished = house.with(MODERN, &tasks(), "tasks/cancel", &id).await;
+    assert_eq!(wished["result"]["resultType"], "complete", "a wish: what runs goes on");
+    let got = async || house.with(MODERN, &tasks(), "tasks/get", &id).await["result"].take();
+    assert_eq!(got().await["status"], "working");
+
+    house.happens(call.id, CallEvent::Lost).await;
+    let doubt = got().await;
+    assert_eq!(doubt["status"], "working", "somebody will say how it ended, and that must still be news");
+    assert!(doubt["statusMessage"].as_str().unwrap().contains("nobody knows whether it happened"), "{doubt}");
+    let output = crate::domain::json::Canonical::of(&json!({"ok": true}));
+    house.happens(call.id, CallEvent::Finished(Outcome::Succeeded { output })).await;
+    let done = got().await;
+    assert_eq!((&done["status"], &done["result"]["structuredContent"]), (&json!("completed"), &json!({"ok": true})));
+    assert_eq!((&done["result"]["isError"], done.get("statusMessage")), (&json!(false), None));
+}
+
+#[tokio::test]
+async fn a_call_that_runs_or_is_in_doubt_is_said_to_be_so_to_every_other_client() {
+    let house = house().await;
+    house.with(MODERN, &json!({}), "tools/call", &raise()).await;
+    let call = running(&house).await;
+    let joined = house.with(MODERN, &json!({}), "tools/call", &raise()).await["result"].take();
+    assert_eq!(text(&joined)["status"], "in_progress");
+    let legs = house.with(MODERN, &json!({ "elicitation": {} }), "tools/call", &raise()).await["result"].take();
+    assert_eq!(legs["resultType"], "input_required");
+    house.happens(call.id, CallEvent::Lost).await;
+    for capabilities in [json!({}), json!({ "elicitation": {} }), tasks()] {
+        let doubt = house.with(MODERN, &capabilities, "tools/call", &raise()).await["result"].take();
+        assert_eq!(text(&doubt)["status"], "outcome_unknown", "{capabilities}");
+    }
+    let mut back = raise();
+    back["requestState"] = legs["requestState"].clone();
+    let doubt = house.with(MODERN, &json!({ "elicitation": {} }), "tools/call", &back).await["result"].take();
+    assert_eq!(text(&doubt)["status"], "outcome_unknown", "there is nothing to come back for");
+}
+
+#[tokio::test]
+async fn tasks_are_listed_page_by_page_and_only_ones_own() {
+    let house = house().await;
+    house.world.people.add("agent:y", PrincipalKind::Agent, &["agents"]);
+    let legacy = Version::V2025_11_25;
+    for number in 0..102 {
+        // Nobody is too fast here.
+        house.world.later(1);
+        let arguments = json!({ "channel": "a", "message": number.to_string() });
+        let params = json!({ "name": "send_message", "arguments": arguments }).to_string();
+        house.ask("agent:x", legacy, "tools/call", &params, Extra::default()).await;
+    }
+    let page = async |cursor: &Value| {
+        let params = json!({ "cursor": cursor }).to_string();
+        house.ask("agent:x", legacy, "tasks/list", &params, Extra::default()).await["result"].take()
+    };
+    let first = page(&Value::Null).await;
+    assert_eq!(first["tasks"].as_array().unwrap().len(), 100);
+    let rest = page(&first["nextCursor"]).await;
+    assert_eq!((rest["tasks"].as_array().unwrap().len(), rest.get("nextCursor")), (2, None));
+    let others = house.ask("agent:y", legacy, "tasks/list", "{}", Extra::default()).await;
+    assert_eq!(others["result"], json!({ "tasks": [] }));
+    let forged = house.ask("agent:x", legacy, "tasks/list", r#"{"cursor":"x"}"#, Extra::default()).await;
+    assert_eq!(forged["error"]["code"], -32_602);
+    let task = json!({ "name": "no_such_tool", "task": {} }).to_string();
+    let unknown = house.ask("agent:x", legacy, "tools/call", &task, Extra::default()).await;
+    assert_eq!(unknown["error"]["code"], -32_602);
+    let task = json!({ "name": "update_customer_status", "arguments": status(), "task": {} }).to_string();
+    let denied = house.ask("user:anna", legacy, "tools/call", &task, Extra::default()).await;
+    assert_eq!(denied["error"]["data"]["code"], "policy-denied", "{denied}");
+}
