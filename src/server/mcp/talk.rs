@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::api::mcp::{self, Era, Fault, Version, meta};
@@ -31,6 +32,8 @@ pub struct Mcp {
 pub struct Envelope {
     /// `params._meta`.
     pub meta: Map<String, Value>,
+    /// What the request is about, for methods that name something: the tool, prompt, resource or task.
+    pub name: Option<String>,
 }
 
 /// What a modern request says about its client, checked.
@@ -51,14 +54,28 @@ impl Envelope {
     /// A `_meta` that is no object.
     pub fn of(request: &Request) -> Result<Self, Fault> {
         #[derive(Deserialize)]
-        struct WithMeta {
-            #[serde(rename = "_meta", default)]
-            meta: Map<String, Value>,
+        struct Params<'a> {
+            #[serde(rename = "_meta")]
+            meta: Option<Map<String, Value>>,
+            #[serde(borrow)]
+            name: Option<&'a RawValue>,
+            #[serde(borrow)]
+            uri: Option<&'a RawValue>,
+            #[serde(borrow, rename = "taskId")]
+            task: Option<&'a RawValue>,
         }
         let Some(params) = &request.params else { return Ok(Self::default()) };
-        serde_json::from_str(params.get())
-            .map(|WithMeta { meta }| Self { meta })
-            .map_err(|error| Fault::invalid_meta(format!("`params._meta` is not an object: {error}")))
+        let params: Params<'_> = serde_json::from_str(params.get())
+            .map_err(|error| Fault::invalid_meta(format!("`params` or its `_meta` is malformed: {error}")))?;
+        let name = match request.method.as_str() {
+            "tools/call" | "prompts/get" => params.name,
+            "resources/read" => params.uri,
+            "tasks/get" | "tasks/update" | "tasks/cancel" => params.task,
+            _ => None,
+        };
+        // Another kind of value is for the method to refuse.
+        let name = name.and_then(|name| serde_json::from_str(name.get()).ok());
+        Ok(Self { meta: params.meta.unwrap_or_default(), name })
     }
 
     /// The revision it names; none for a legacy request.

@@ -1,6 +1,8 @@
 //! The headers of Streamable HTTP: what they say, and whether they say the same as the body. A proxy may have
 //! routed by the headers, so a request whose two halves differ is refused (2026-07-28, server validation).
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::header::{ACCEPT, HeaderMap};
@@ -41,11 +43,6 @@ pub fn owned(headers: &HeaderMap, name: &str) -> Result<Option<String>, Fault> {
     text(headers, name).map(|text| text.map(str::to_owned))
 }
 
-/// The tool that a `tools/call` names.
-pub fn name(request: &Request) -> Option<String> {
-    Member::Name.of(request)
-}
-
 /// What the client can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepts {
@@ -77,13 +74,14 @@ impl Accepts {
 ///
 /// # Errors
 /// -32020.
-pub fn check(headers: &HeaderMap, version: &str, request: &Request) -> Result<(), Fault> {
+pub fn check(headers: &HeaderMap, version: &str, method: &str, name: Option<&str>) -> Result<(), Fault> {
     same(VERSION, text(headers, VERSION)?, Some(version))?;
-    same(METHOD, text(headers, METHOD)?, Some(&request.method))?;
-    let Some(member) = named_by(&request.method) else { return Ok(()) };
+    same(METHOD, text(headers, METHOD)?, Some(method))?;
+    if !names(method) {
+        return Ok(());
+    }
     let said = text(headers, NAME)?.map(|value| decoded(NAME, value)).transpose()?;
-    let named = member.of(request);
-    same(NAME, said.as_deref(), named.as_deref())
+    same(NAME, said.as_deref(), name)
 }
 
 /// Checks the headers that mirror arguments of a tool (`x-mcp-header`).
@@ -118,50 +116,9 @@ pub fn check_parameters(headers: &HeaderMap, mirrored: &[MirroredParameter], req
     Ok(())
 }
 
-/// The member of `params` that `Mcp-Name` mirrors.
-#[derive(Clone, Copy)]
-enum Member {
-    Name,
-    Uri,
-    Task,
-}
-
-fn named_by(method: &str) -> Option<Member> {
-    match method {
-        "tools/call" | "prompts/get" => Some(Member::Name),
-        "resources/read" => Some(Member::Uri),
-        "tasks/get" | "tasks/update" | "tasks/cancel" => Some(Member::Task),
-        _ => None,
-    }
-}
-
-impl Member {
-    /// Its text; none when it is absent or no text, which is for the method to refuse.
-    fn of(self, request: &Request) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Params {
-            name: Option<Text>,
-            uri: Option<Text>,
-            #[serde(rename = "taskId")]
-            task: Option<Text>,
-        }
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Text {
-            Is(String),
-            Not(serde::de::IgnoredAny),
-        }
-        let params: Params = serde_json::from_str(request.params.as_ref()?.get()).ok()?;
-        let text = match self {
-            Self::Name => params.name,
-            Self::Uri => params.uri,
-            Self::Task => params.task,
-        };
-        match text? {
-            Text::Is(text) => Some(text),
-            Text::Not(_) => None,
-        }
-    }
+/// Whether requests of this method name something, which `Mcp-Name` mirrors.
+fn names(method: &str) -> bool {
+    matches!(method, "tools/call" | "prompts/get" | "resources/read" | "tasks/get" | "tasks/update" | "tasks/cancel")
 }
 
 fn same(name: &str, header: Option<&str>, body: Option<&str>) -> Result<(), Fault> {
@@ -177,13 +134,14 @@ fn differs(name: &str) -> Fault {
 }
 
 /// Undoes `=?base64?…?=`; every other text stands for itself.
-fn decoded(name: &str, value: &str) -> Result<String, Fault> {
+fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, Fault> {
     let Some(coded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
-        return Ok(value.to_owned());
+        return Ok(Cow::Borrowed(value));
     };
     let bytes = BASE64.decode(coded).ok();
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())
+        .map(Cow::Owned)
         .ok_or_else(|| Fault::header_mismatch(format!("the header `{name}` is not valid base64 of UTF-8 text")))
 }
 
@@ -205,6 +163,7 @@ mod tests {
     use serde_json::value::to_raw_value;
 
     use super::*;
+    use crate::server::mcp::talk::Envelope;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -219,7 +178,8 @@ mod tests {
     }
 
     fn checked(pairs: &[(&'static str, &str)], request: &Request) -> Result<(), String> {
-        check(&headers(pairs), "2026-07-28", request).map_err(|fault| {
+        let envelope = Envelope::of(request).unwrap();
+        check(&headers(pairs), "2026-07-28", &request.method, envelope.name.as_deref()).map_err(|fault| {
             assert_eq!((fault.status, fault.code), (400, -32_020));
             fault.message
         })

@@ -60,12 +60,12 @@ impl Endpoint {
     /// headers that differ, a revision we do not speak.
     fn checked(&self, request: &Request, envelope: &Envelope, arrival: &Arrival) -> Result<Said, Fault> {
         let (version, _) = envelope.must()?;
-        headers::check(&arrival.headers, version, request)?;
+        headers::check(&arrival.headers, version, &request.method, envelope.name.as_deref())?;
         let said = envelope.said()?;
         if request.method == "tools/call"
-            && let Some(tool) = headers::name(request)
+            && let Some(tool) = &envelope.name
         {
-            let mirrored = self.mcp.service.mirrored_parameters(&arrival.presented, &tool);
+            let mirrored = self.mcp.service.mirrored_parameters(&arrival.presented, tool);
             headers::check_parameters(&arrival.headers, &mirrored, request)?;
         }
         Ok(said)
