@@ -3,6 +3,7 @@
 mod http;
 mod sessions;
 mod streams;
+mod tools;
 
 use std::io::{BufRead as _, BufReader, Read};
 

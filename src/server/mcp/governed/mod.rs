@@ -4,6 +4,7 @@
 mod approvals;
 mod call;
 mod carrier;
+mod definition;
 mod follow;
 mod hold;
 mod list;

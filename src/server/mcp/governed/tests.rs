@@ -3,6 +3,7 @@
 mod call;
 mod list;
 mod own;
+mod results;
 
 use serde_json::json;
 use tokio::sync::mpsc;
