@@ -5,6 +5,7 @@ mod fixtures;
 mod http;
 mod sessions;
 mod streams;
+mod tools;
 
 use std::io::{BufRead as _, BufReader, Read};
 
