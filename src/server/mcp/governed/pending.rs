@@ -31,8 +31,6 @@ use super::{Governed, call, hold, legacy_tasks, tasks};
 const LEGS: u8 = 5;
 /// How often somebody may type something else than the digest before the client is told to wait.
 const TRIES: u8 = 2;
-/// For how long a form stands in a legacy client before we take it that nobody is there.
-const ASKING: Duration = Duration::from_secs(120);
 
 /// What a request says about the exchange it is part of.
 pub(super) struct Turn<'a> {
@@ -211,7 +209,7 @@ impl Governed {
             let said = tokio::select! {
                 answer = exchange.ask("elicitation/create", question) => Said::answered(answer),
                 () = self.keep_company(exchange, &waiting.call) => Said::Nobody,
-                ended = self.pipeline.await_end(waiting.call.clone(), ASKING) => {
+                ended = self.pipeline.await_end(waiting.call.clone(), self.asking) => {
                     // Where it cannot be waited for, it stands as it stood.
                     waiting.call = ended.unwrap_or(waiting.call);
                     return Ok(waiting.reply());
@@ -239,10 +237,10 @@ impl Governed {
     async fn keep_company(&self, exchange: &Exchange, call: &Call) {
         let begun = Instant::now();
         let mut tell = interval_at(begun + hold::TELL, hold::TELL);
-        while begun.elapsed() < ASKING {
+        while begun.elapsed() < self.asking {
             tell.tick().await;
             let passed = begun.elapsed().as_secs_f64().floor();
-            exchange.progress(passed, Some(ASKING.as_secs_f64()), &format!("asking about {}", call.id)).await;
+            exchange.progress(passed, Some(self.asking.as_secs_f64()), &format!("asking about {}", call.id)).await;
         }
     }
 
