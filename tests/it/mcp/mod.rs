@@ -4,6 +4,7 @@ mod approvals;
 mod http;
 mod sessions;
 mod streams;
+mod tools;
 
 use std::io::{BufRead as _, BufReader, Read};
 

@@ -5,6 +5,7 @@ mod approvals;
 mod call;
 mod carrier;
 mod consent;
+mod definition;
 mod follow;
 mod hold;
 mod legacy_tasks;

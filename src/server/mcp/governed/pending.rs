@@ -77,9 +77,15 @@ impl Waiting {
 /// What the client is told.
 enum Rung {
     /// How the call stands: a result like any other.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// Something else.
     Body(Body),
+}
+
+impl Rung {
+    fn reply(reply: Reply) -> Self {
+        Self::Reply(Box::new(reply))
+    }
 }
 
 impl Governed {
@@ -95,7 +101,7 @@ impl Governed {
             Reply::Pending { call, attached, audit } if goes_on(&call) => {
                 self.stand_by(turn, exchange, Waiting { call, opened: !attached, replayed: attached, audit }).await
             }
-            reply => Ok(Rung::Reply(reply)),
+            reply => Ok(Rung::reply(reply)),
         };
         match rung {
             Ok(Rung::Reply(reply)) if turn.task => Ok(legacy_tasks::created(self, &reply)),
@@ -133,21 +139,21 @@ impl Governed {
     async fn go_on(&self, turn: &Turn<'_>, state: State, exchange: &Exchange) -> Result<Rung, Denial> {
         let presented = exchange.presented.clone();
         let reply = self.pipeline.show(presented, state.call, Duration::ZERO).await.result?;
-        let Reply::Pending { call, audit, .. } = reply else { return Ok(Rung::Reply(reply)) };
+        let Reply::Pending { call, audit, .. } = reply else { return Ok(Rung::reply(reply)) };
         let waiting = Waiting { call, opened: false, replayed: false, audit };
         match state.step {
-            _ if !goes_on(&waiting.call) => Ok(Rung::Reply(waiting.reply())),
+            _ if !goes_on(&waiting.call) => Ok(Rung::reply(waiting.reply())),
             Step::Held(legs) => self.leg(turn, exchange, waiting, legs.saturating_add(1)).await,
             Step::Asked(times) => match Said::of(turn.responses.get(consent::QUESTION)) {
                 Said::Typed(typed) => match self.typed(exchange, waiting, &typed).await? {
-                    Ok(reply) => Ok(Rung::Reply(reply)),
+                    Ok(reply) => Ok(Rung::reply(reply)),
                     Err(wrong) if times < TRIES && consent::is_wanted(&wrong.call) => {
                         Ok(Rung::Body(self.form(turn, exchange, &wrong.call, times + 1)))
                     }
-                    Err(wrong) => Ok(Rung::Reply(wrong.reply())),
+                    Err(wrong) => Ok(Rung::reply(wrong.reply())),
                 },
-                Said::Declined => self.take_back(exchange, waiting).await.map(Rung::Reply),
-                Said::Nobody => Ok(Rung::Reply(waiting.reply())),
+                Said::Declined => self.take_back(exchange, waiting).await.map(Rung::reply),
+                Said::Nobody => Ok(Rung::reply(waiting.reply())),
             },
         }
     }
@@ -158,11 +164,11 @@ impl Governed {
             return if modern {
                 Ok(Rung::Body(self.form(turn, exchange, &waiting.call, 1)))
             } else {
-                self.ask(exchange, waiting).await.map(Rung::Reply)
+                self.ask(exchange, waiting).await.map(Rung::reply)
             };
         }
         if turn.task {
-            return Ok(Rung::Reply(waiting.reply()));
+            return Ok(Rung::reply(waiting.reply()));
         }
         if tasks::are_known(exchange) {
             return Ok(Rung::Body(tasks::created(self, &waiting.call, waiting.audit)));
@@ -170,7 +176,7 @@ impl Governed {
         if modern && exchange.capability("elicitation").is_some() {
             return self.leg(turn, exchange, waiting, 1).await;
         }
-        self.held(exchange, waiting, self.patience).await.map(Rung::Reply)
+        self.held(exchange, waiting, self.patience).await.map(Rung::reply)
     }
 
     /// One short wait of a client that comes back, the `nth`.
@@ -180,7 +186,7 @@ impl Governed {
             Reply::Pending { call, .. } if nth < LEGS && goes_on(call) => {
                 Ok(Rung::Body(self.come_again(turn, call, Step::Held(nth), None)))
             }
-            _ => Ok(Rung::Reply(reply)),
+            _ => Ok(Rung::reply(reply)),
         }
     }
 

@@ -4,6 +4,7 @@ mod call;
 mod list;
 mod own;
 mod pending;
+mod results;
 
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -98,16 +99,17 @@ impl House {
         tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The details of the last record about a call.
-    async fn last_detail(&self) -> Map<String, Value> {
+    /// What the first record of the newest call says about how its request came.
+    async fn labels(&self) -> Value {
         let entries = self.world.store.read(0, 10_000).await.unwrap();
-        let records = entries.iter().rev().map(|entry| serde_json::from_str::<AuditRecord>(&entry.leaf).unwrap());
-        let record = records.into_iter().find(|record| record.call.is_some()).unwrap();
-        record.detail.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+        let records = entries.iter().map(|entry| serde_json::from_str::<AuditRecord>(&entry.leaf).unwrap());
+        let records: Vec<_> = records.filter(|record| record.call.is_some()).collect();
+        let newest = records.last().unwrap().call;
+        json!(records.iter().find(|record| record.call == newest).unwrap().detail)
     }
 
     async fn key_from(&self) -> Value {
-        self.last_detail().await.get("key_from").cloned().unwrap_or_default()
+        self.labels().await["key_from"].take()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::server::mcp::service::Change;
 async fn a_tool_is_described_in_the_words_of_each_revision() {
     let house = house().await;
     house.world.people.change("agent:x", |who| who.scope.tools = vec![RAISE.to_owned()]);
-    let tool = house.list("agent:x", MODERN).await.swap_remove(0);
+    let tool = house.list("agent:x", MODERN).await.pop().unwrap();
     let described = super::tool(RAISE);
     let mut input = described.input_schema.clone();
     input["properties"]["idempotency_key"] = tool["inputSchema"]["properties"]["idempotency_key"].clone();
@@ -50,7 +50,7 @@ async fn a_tool_is_described_in_the_words_of_each_revision() {
         (Version::V2025_03_26, without(whole.clone(), &["title", "outputSchema", "_meta"])),
         (Version::V2024_11_05, without(whole, &["title", "outputSchema", "_meta", "annotations"])),
     ] {
-        assert_eq!(house.list("agent:x", version).await[0], expected, "{version}");
+        assert_eq!(house.list("agent:x", version).await.pop().unwrap(), expected, "{version}");
     }
 }
 
