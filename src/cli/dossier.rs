@@ -250,6 +250,29 @@ mod tests {
     }
 
     #[test]
+    fn consent_is_told_apart_from_people() {
+        let mut dossier = sample::dossier();
+        let approval = dossier.call.approval.as_mut().expect("an approval");
+        approval.requirements[0].consent = true;
+        let asked = shown(&dossier);
+        assert!(asked.contains("`high-risk`: 1 of approvers, or the caller's consent; 0 agreed\n"), "{asked}");
+        let approval = dossier.call.approval.as_mut().expect("an approval");
+        approval.requirements[0].consented = true;
+        approval.decisions.push(crate::api::approvals::Decision {
+            by: "agent:triage".into(),
+            verdict: Verdict::Approve,
+            reason: None,
+            assurance: Assurance::A0,
+            evidence: Evidence::ClientElicitation,
+            self_approved: false,
+            at: "2026-11-23T11:59:00Z".into(),
+        });
+        let given = shown(&dossier);
+        assert!(given.contains("or the caller's consent, which was given; 0 agreed\n"), "{given}");
+        assert!(given.contains("agent:triage consented, as its client says, 1m ago\n"), "{given}");
+    }
+
+    #[test]
     fn nothing_deceptive_stays_as_it_was_written() {
         let mut dossier = sample::dossier();
         dossier.title = "Read\u{1b}[2K\rharmless".into();

@@ -10,6 +10,14 @@ const RAISE: &str = "update_customer_status";
 const CALL: &str = "dev.toolctl/call";
 const REPLAYED: &str = "dev.toolctl/replayed";
 
+/// A daemon that says at once that a call waits for people.
+fn impatient() -> Daemon {
+    let mut daemon = Daemon::prepared(&[], &[]);
+    daemon.configure("toolctl.toml", "[mcp]\nhold = \"50ms\"\n");
+    daemon.restart();
+    daemon
+}
+
 /// A modern `tools/call` with these members beside the arguments, the metadata among them.
 fn call(daemon: &Daemon, key: &str, tool: &str, arguments: &Value, more: &Value) -> Exchange {
     let mut params = json!({"name": tool, "arguments": arguments});
@@ -176,7 +184,7 @@ fn a_no_is_a_result_with_its_reason_and_a_record() {
 
 #[test]
 fn an_approver_in_a_chat_decides_and_the_waiting_agent_gets_the_result() {
-    let daemon = Daemon::start();
+    let daemon = impatient();
     let (agent, anna) = (daemon.agent("triage"), daemon.approver("anna"));
     let arguments = json!({"customer_id": 2, "new_status": "Suspended"});
     let more = json!({"dev.toolctl/reason": "they asked for it", "dev.toolctl/idempotency-key": "k"});
@@ -210,7 +218,7 @@ fn an_approver_in_a_chat_decides_and_the_waiting_agent_gets_the_result() {
 
 #[test]
 fn the_daemons_own_user_does_not_approve_itself_in_a_chat() {
-    let daemon = Daemon::start();
+    let daemon = impatient();
     let arguments = json!({"customer_id": 2, "new_status": "Suspended", "confirm": true});
     let ask = |tool: &str, arguments: &Value| {
         modern(&daemon.door(), "tools/call", json!({"name": tool, "arguments": arguments})).send().is(200).json()
