@@ -29,7 +29,6 @@ pub fn run(cx: &Context, args: &ServeArgs) -> Result<Exit, CliError> {
 
 async fn serve(cx: &Context, inputs: Inputs) -> Result<(), CannotStart> {
     let daemon = Daemon::prepare(inputs).await?;
-    announce(cx, daemon.started());
     let (shutdown, reins) = (daemon.shutdown(), daemon.reins());
     match Signals::listen() {
         Ok(mut signals) => {
@@ -47,6 +46,8 @@ async fn serve(cx: &Context, inputs: Inputs) -> Result<(), CannotStart> {
         }
         Err(error) => tracing::warn!(%error, "signals are not heard; stop with `toolctl stop`"),
     }
+    // Only now: whoever reads that it is ready may send it a signal at once.
+    announce(cx, daemon.started());
     daemon.serve().await
 }
 
