@@ -56,7 +56,7 @@ pub struct Approval {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mcp {
-    pub hold: Option<Spanned<Span>>,
+    pub hold: Option<Spanned<SpanOrNone>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +85,17 @@ pub struct LocalUser {
     pub groups: Spanned<Vec<GroupName>>,
     #[serde(default)]
     pub allow_self_approval: bool,
+}
+
+/// A span of time with its unit, where `0s` turns off what it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct SpanOrNone(pub Duration);
+
+impl<'de> Deserialize<'de> for SpanOrNone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_span(&text).map(Self).map_err(de::Error::custom)
+    }
 }
 
 /// A span of time with its unit, `30s` or `1h 30m`; longer than none.

@@ -264,7 +264,7 @@ impl World {
         let arguments = rules.schemas.check(&tool, &asked.arguments).unwrap();
         let case = super::Case { principal: &principal, tool: &tool, arguments: &arguments, asked, now };
         let permit = rules.policies.decide(&case.request()).unwrap();
-        let seed = self.path.seed(&asked, None, now);
+        let seed = self.path.seed(asked, None, now);
         let (start, _) = self.path.start(&case, &permit);
         let (deadlines, fatigue) = (self.path.rules().settings.deadlines, self.path.rules().settings.fatigue);
         let terms = super::Terms { start, deadlines, fatigue };

@@ -8,6 +8,7 @@ mod lines;
 mod sessions;
 mod streams;
 mod talk;
+mod tools;
 
 use std::io::{BufRead as _, BufReader, Read};
 

@@ -4,23 +4,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 
-use crate::api::mcp::{Fault, Version, meta};
-use crate::api::tools::Standing;
+use crate::api::mcp::{Fault, Version};
 use crate::domain::denial::Denial;
 use crate::domain::digest::Digest;
 use crate::domain::id::PrincipalId;
 use crate::domain::principal::Principal;
-use crate::domain::tool::{EffectClass, Registered};
+use crate::domain::tool::Registered;
 use crate::pipeline::ToolView;
 use crate::pipeline::rulebook::Rulebook;
 
 use super::super::exchange::Exchange;
 use super::super::message::Request;
 use super::super::service::{Body, MirroredParameter};
-use super::result::tells_output_schema;
-use super::{Governed, carrier, fault, own::Own};
+use super::definition::Definition;
+use super::own::Own;
+use super::{Governed, fault};
 
 /// Tools on a page: nearly everybody gets all at once.
 const PAGE: usize = 500;
@@ -28,11 +27,6 @@ const PAGE: usize = 500;
 const TTL_MS: u64 = 60_000;
 /// The label of cursors under our seal.
 const CURSOR: &str = "tools/list";
-
-/// What a model reads about the argument that is offered to it.
-const KEY_HELP: &str = "Optional. Names this one intent so that it cannot happen twice: choose a new value (a UUID, \
-    say) for each new intent, and when you retry the same call after an error, a time-out or a lost answer, send the \
-    same value again. It is not passed on to the tool.";
 
 impl Governed {
     /// Answers `tools/list`.
@@ -141,7 +135,7 @@ impl Texts {
 
     /// The arguments of a tool that modern callers mirror in headers.
     pub(super) fn mirrored(&self, tool: &Registered) -> Vec<MirroredParameter> {
-        self.written.get(&tool.digest).map(|definition| definition.mirrored.clone()).unwrap_or_default()
+        self.written.get(&tool.digest).map(|definition| definition.mirrored().to_vec()).unwrap_or_default()
     }
 
     fn tool(&self, view: &ToolView, version: Version) -> String {
@@ -151,103 +145,4 @@ impl Texts {
             None => Definition::of(&view.tool).text(view, version),
         }
     }
-}
-
-/// One tool, in the words of each revision but for what depends on the caller; without the closing brace.
-struct Definition {
-    oldest: String,
-    annotated: String,
-    object_output: String,
-    any_output: String,
-    mirrored: Vec<MirroredParameter>,
-}
-
-impl Definition {
-    fn of(tool: &Registered) -> Self {
-        let text = |value: &str| Value::String(value.to_owned());
-        let (name, title) = (text(tool.name.as_str()), text(&tool.title));
-        let description = text(&tool.description);
-        let input = input_schema(tool);
-        let oldest = format!(r#"{{"name":{name},"description":{description},"inputSchema":{input}"#);
-        let annotations = annotations(tool);
-        let annotated = format!(r#"{oldest},"annotations":{annotations}"#);
-        let titled = format!(
-            r#"{{"name":{name},"title":{title},"description":{description},"inputSchema":{input},"annotations":{annotations}"#
-        );
-        let with_output = |version| {
-            if tells_output_schema(version, tool) {
-                format!(r#"{titled},"outputSchema":{}"#, tool.output_schema)
-            } else {
-                titled.clone()
-            }
-        };
-        Self {
-            object_output: with_output(Version::NEWEST_LEGACY),
-            any_output: with_output(Version::V2026_07_28),
-            mirrored: MirroredParameter::of(&tool.input_schema),
-            oldest,
-            annotated,
-        }
-    }
-
-    fn text(&self, view: &ToolView, version: Version) -> String {
-        let said = match version {
-            Version::V2024_11_05 => return format!("{}}}", self.oldest),
-            Version::V2025_03_26 => return format!("{}}}", self.annotated),
-            Version::V2025_06_18 | Version::V2025_11_25 => &self.object_output,
-            Version::V2026_07_28 => &self.any_output,
-        };
-        let execution = match version {
-            Version::V2025_11_25 if may_wait(view) => r#","execution":{"taskSupport":"optional"}"#,
-            _ => "",
-        };
-        let tool = &view.tool;
-        let ours = json!({
-            "effect": tool.effect,
-            "risk": tool.risk,
-            "standing": view.standing,
-            "approvers": view.approvers,
-            "digest": tool.digest.to_string(),
-        });
-        format!(r#"{said}{execution},"_meta":{{"{}":{ours}}}}}"#, meta::TOOL)
-    }
-}
-
-/// Whether a call may have to wait for people.
-pub fn may_wait(view: &ToolView) -> bool {
-    match view.standing {
-        Standing::NeedsApproval | Standing::Depends => true,
-        Standing::Allowed | Standing::Denied => false,
-    }
-}
-
-/// The schema of the arguments, and the offered key where there is one.
-fn input_schema(tool: &Registered) -> Value {
-    let mut schema = tool.input_schema.clone();
-    if carrier::is_offered(tool)
-        && let Some(members) = schema.as_object_mut()
-    {
-        let properties = members.entry("properties").or_insert_with(|| Value::Object(Map::new()));
-        if let Some(properties) = properties.as_object_mut() {
-            let offered = json!({ "type": "string", "minLength": 1, "maxLength": 255, "description": KEY_HELP });
-            properties.insert(carrier::ARGUMENT.to_owned(), offered);
-        }
-    }
-    schema
-}
-
-/// The hints of the protocol, true to what the operator declared.
-fn annotations(tool: &Registered) -> Value {
-    let again_is_harmless = match tool.effect {
-        EffectClass::ReadOnly | EffectClass::Idempotent => true,
-        // The other side removes duplicates of one call, not of two.
-        EffectClass::Keyed | EffectClass::Once => false,
-    };
-    json!({
-        "title": tool.title,
-        "readOnlyHint": tool.is_read_only(),
-        "destructiveHint": tool.destructive,
-        "idempotentHint": again_is_harmless,
-        "openWorldHint": tool.open_world,
-    })
 }

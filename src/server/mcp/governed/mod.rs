@@ -5,6 +5,7 @@ mod approvals;
 mod call;
 mod carrier;
 mod consent;
+mod definition;
 mod follow;
 mod hold;
 mod legacy_tasks;
@@ -39,13 +40,18 @@ pub struct Governed {
     listing: Listing,
     /// For how long a call that waits for people is held.
     patience: Duration,
+    /// For how long a form may stand in a client.
+    asking: Duration,
 }
+
+/// For how long a form stands in a legacy client before we take it that nobody is there.
+const ASKING: Duration = Duration::from_secs(120);
 
 impl Governed {
     /// The tools of `pipeline`; what clients bring back is sealed with `seal`. A call that waits for people is
     /// held for `patience` before its caller is told so.
     pub fn new(pipeline: Arc<Pipeline>, seal: Seal, patience: Duration) -> Self {
-        Self { pipeline, seal, listing: Listing::default(), patience }
+        Self { pipeline, seal, listing: Listing::default(), patience, asking: ASKING }
     }
 }
 

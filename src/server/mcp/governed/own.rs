@@ -20,7 +20,7 @@ use crate::server::decode;
 
 use super::super::exchange::Exchange;
 use super::super::service::Body;
-use super::list::may_wait;
+use super::definition::may_wait;
 use super::result::{self, Reader};
 use super::{Governed, call, fault, hold};
 

@@ -31,8 +31,6 @@ use super::{Governed, call, hold, legacy_tasks, tasks};
 const LEGS: u8 = 5;
 /// How often somebody may type something else than the digest before the client is told to wait.
 const TRIES: u8 = 2;
-/// For how long a form stands in a legacy client before we take it that nobody is there.
-const ASKING: Duration = Duration::from_secs(120);
 
 /// What a request says about the exchange it is part of.
 pub(super) struct Turn<'a> {
@@ -79,9 +77,15 @@ impl Waiting {
 /// What the client is told.
 enum Rung {
     /// How the call stands: a result like any other.
-    Reply(Reply),
+    Reply(Box<Reply>),
     /// Something else.
     Body(Body),
+}
+
+impl Rung {
+    fn reply(reply: Reply) -> Self {
+        Self::Reply(Box::new(reply))
+    }
 }
 
 impl Governed {
@@ -97,7 +101,7 @@ impl Governed {
             Reply::Pending { call, attached, audit } if goes_on(&call) => {
                 self.stand_by(turn, exchange, Waiting { call, opened: !attached, replayed: attached, audit }).await
             }
-            reply => Ok(Rung::Reply(reply)),
+            reply => Ok(Rung::reply(reply)),
         };
         match rung {
             Ok(Rung::Reply(reply)) if turn.task => Ok(legacy_tasks::created(self, &reply)),
@@ -135,21 +139,21 @@ impl Governed {
     async fn go_on(&self, turn: &Turn<'_>, state: State, exchange: &Exchange) -> Result<Rung, Denial> {
         let presented = exchange.presented.clone();
         let reply = self.pipeline.show(presented, state.call, Duration::ZERO).await.result?;
-        let Reply::Pending { call, audit, .. } = reply else { return Ok(Rung::Reply(reply)) };
+        let Reply::Pending { call, audit, .. } = reply else { return Ok(Rung::reply(reply)) };
         let waiting = Waiting { call, opened: false, replayed: false, audit };
         match state.step {
-            _ if !goes_on(&waiting.call) => Ok(Rung::Reply(waiting.reply())),
+            _ if !goes_on(&waiting.call) => Ok(Rung::reply(waiting.reply())),
             Step::Held(legs) => self.leg(turn, exchange, waiting, legs.saturating_add(1)).await,
             Step::Asked(times) => match Said::of(turn.responses.get(consent::QUESTION)) {
                 Said::Typed(typed) => match self.typed(exchange, waiting, &typed).await? {
-                    Ok(reply) => Ok(Rung::Reply(reply)),
+                    Ok(reply) => Ok(Rung::reply(reply)),
                     Err(wrong) if times < TRIES && consent::is_wanted(&wrong.call) => {
                         Ok(Rung::Body(self.form(turn, exchange, &wrong.call, times + 1)))
                     }
-                    Err(wrong) => Ok(Rung::Reply(wrong.reply())),
+                    Err(wrong) => Ok(Rung::reply(wrong.reply())),
                 },
-                Said::Declined => self.take_back(exchange, waiting).await.map(Rung::Reply),
-                Said::Nobody => Ok(Rung::Reply(waiting.reply())),
+                Said::Declined => self.take_back(exchange, waiting).await.map(Rung::reply),
+                Said::Nobody => Ok(Rung::reply(waiting.reply())),
             },
         }
     }
@@ -160,11 +164,11 @@ impl Governed {
             return if modern {
                 Ok(Rung::Body(self.form(turn, exchange, &waiting.call, 1)))
             } else {
-                self.ask(exchange, waiting).await.map(Rung::Reply)
+                self.ask(exchange, waiting).await.map(Rung::reply)
             };
         }
         if turn.task {
-            return Ok(Rung::Reply(waiting.reply()));
+            return Ok(Rung::reply(waiting.reply()));
         }
         if tasks::are_known(exchange) {
             return Ok(Rung::Body(tasks::created(self, &waiting.call, waiting.audit)));
@@ -172,7 +176,7 @@ impl Governed {
         if modern && exchange.capability("elicitation").is_some() {
             return self.leg(turn, exchange, waiting, 1).await;
         }
-        self.held(exchange, waiting, self.patience).await.map(Rung::Reply)
+        self.held(exchange, waiting, self.patience).await.map(Rung::reply)
     }
 
     /// One short wait of a client that comes back, the `nth`.
@@ -182,7 +186,7 @@ impl Governed {
             Reply::Pending { call, .. } if nth < LEGS && goes_on(call) => {
                 Ok(Rung::Body(self.come_again(turn, call, Step::Held(nth), None)))
             }
-            _ => Ok(Rung::Reply(reply)),
+            _ => Ok(Rung::reply(reply)),
         }
     }
 
@@ -211,7 +215,7 @@ impl Governed {
             let said = tokio::select! {
                 answer = exchange.ask("elicitation/create", question) => Said::answered(answer),
                 () = self.keep_company(exchange, &waiting.call) => Said::Nobody,
-                ended = self.pipeline.await_end(waiting.call.clone(), ASKING) => {
+                ended = self.pipeline.await_end(waiting.call.clone(), self.asking) => {
                     // Where it cannot be waited for, it stands as it stood.
                     waiting.call = ended.unwrap_or(waiting.call);
                     return Ok(waiting.reply());
@@ -239,10 +243,10 @@ impl Governed {
     async fn keep_company(&self, exchange: &Exchange, call: &Call) {
         let begun = Instant::now();
         let mut tell = interval_at(begun + hold::TELL, hold::TELL);
-        while begun.elapsed() < ASKING {
+        while begun.elapsed() < self.asking {
             tell.tick().await;
             let passed = begun.elapsed().as_secs_f64().floor();
-            exchange.progress(passed, Some(ASKING.as_secs_f64()), &format!("asking about {}", call.id)).await;
+            exchange.progress(passed, Some(self.asking.as_secs_f64()), &format!("asking about {}", call.id)).await;
         }
     }
 

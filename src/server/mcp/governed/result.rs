@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::api::mcp::{Era, Fault, Version, meta};
 use crate::domain::call::{Call, CallState};
 use crate::domain::denial::{Code, Denial, DenialClass, Retryable, Stage, Violation};
+use crate::domain::json::Canonical;
 use crate::domain::outcome::{Effect, Outcome};
 use crate::domain::tool::Tool;
 use crate::pipeline::submission::Reply;
@@ -138,7 +139,7 @@ impl Envelope {
                 )
             },
             CallState::Ready | CallState::Running { .. } => Self {
-                executed: None,
+                executed: if matches!(call.state, CallState::Ready) { Some(false) } else { None },
                 retry_after_ms: Some(millis(Duration::from_secs(1))),
                 ..blank(
                     &Denial::new(
@@ -151,7 +152,14 @@ impl Envelope {
             },
             CallState::InDoubt | CallState::Closed(_) => match wire::failure(call) {
                 Some(no) => {
-                    Self { output: call.outcome().and_then(Outcome::output).map(|out| out.value()), ..blank(&no) }
+                    let plain = blank(&no);
+                    // Somebody looked, and nothing had happened.
+                    let undone = matches!(call.outcome(), Some(Outcome::Settled { happened: false, .. }));
+                    Self {
+                        output: call.outcome().and_then(Outcome::output).map(Canonical::value),
+                        executed: if undone { Some(false) } else { plain.executed },
+                        ..plain
+                    }
                 }
                 None => Self {
                     status: "succeeded",
@@ -188,7 +196,8 @@ pub fn reply(reply: &Reply, reader: Reader) -> Body {
 }
 
 /// The result of a call that ended, or the envelope of one that did not: without what is known only of the
-/// request (whether it is a replay, its record).
+/// request (whether it is a replay, its record). Only an output of the tool is no error: an envelope must never
+/// be taken for one, even where a person says that the call succeeded.
 pub fn ended(call: &Call, reader: Reader) -> Body {
     match call.outcome() {
         Some(Outcome::Succeeded { output }) => written(output.as_str(), reader, false),
@@ -245,7 +254,7 @@ pub fn about(body: Body, call: &Call, audit: Option<u64>) -> Body {
 /// A result whose text is this JSON, and its structured content too where the reader knows that. `json` is
 /// passed on as it is.
 pub fn written(json: &str, reader: Reader, is_error: bool) -> Body {
-    let text = Value::String(json.to_owned());
+    let text = serde_json::to_string(json).unwrap_or_default();
     let structured = if shows_structured(json, reader, is_error) {
         format!(r#","structuredContent":{json}"#)
     } else {

@@ -4,6 +4,7 @@ mod call;
 mod list;
 mod own;
 mod pending;
+mod results;
 
 use serde_json::json;
 use tokio::sync::mpsc;

@@ -3,11 +3,14 @@
 
 use super::*;
 use crate::domain::approval::Verdict;
+use crate::domain::audit::RecordType;
 use crate::domain::call::{Again, Call, CallEvent, CallState};
 use crate::domain::id::CallId;
 use crate::domain::outcome::Outcome;
 use crate::domain::principal::PrincipalKind;
+use crate::guard::policy::PolicySource;
 use crate::pipeline::port::{Advanced, Clock as _, Conditions};
+use crate::pipeline::tests::world::rulebook;
 
 impl House {
     /// An exchange of the agent with these capabilities.
@@ -32,6 +35,51 @@ impl House {
         let now = self.world.clock.now();
         let advanced = self.world.store.advance(id, event, Conditions::default(), now).await.unwrap();
         assert!(matches!(advanced, Advanced::Done(_)), "{advanced:?}");
+    }
+}
+
+/// A house whose rules take the caller's consent, and where nobody waits long for an answer.
+async fn consenting() -> House {
+    let House { world, .. } = house().await;
+    let mut rules = PolicySource::shipped();
+    rules.text = rules.text.replace("@approval_quorum(\"1\")", "@approval_consent(\"caller\")");
+    let rules = rulebook(rules);
+    let record = AuditRecord::new(RecordType::PolicyActivated, world.clock.now());
+    world.store.activate_policy(rules.policies.digest(), record).await.unwrap();
+    world.path.replace_rules(rules);
+    let seal = Seal::new([7; 32]);
+    let governed = Governed::new(Arc::clone(&world.path), seal.clone(), Duration::from_millis(20));
+    let governed = Arc::new(Governed { asking: Duration::from_millis(20), ..governed });
+    let service: Arc<dyn Service> = governed.clone();
+    let mcp = Arc::new(Mcp { service, seal, asks: Arc::new(Asks::default()), shutdown: Shutdown::new() });
+    House { world, governed, mcp }
+}
+
+#[tokio::test]
+async fn a_form_that_nobody_answers_leaves_the_call_to_people() {
+    let house = consenting().await;
+    let (exchange, mut messages) = exchange("agent:x", Version::V2025_06_18, Extra::default());
+    let capabilities = Arc::new(json!({ "elicitation": {} }).as_object().unwrap().clone());
+    let exchange = Exchange { capabilities, asks: Some(house.mcp.asks.of("a session")), ..exchange };
+    let (_, answer) = house.mcp.respond(request("tools/call", &raise().to_string()), exchange).await;
+    let mut answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(text(&answer["result"].take())["status"], "approval_pending");
+    let asked: Value = serde_json::from_slice(&messages.recv().await.unwrap()).unwrap();
+    assert_eq!((&asked["method"], messages.recv().await), (&json!("elicitation/create"), None), "asked once");
+    assert_eq!(house.only_call().await.state, CallState::AwaitingApproval);
+}
+
+#[tokio::test]
+async fn a_form_is_not_tried_where_there_is_no_way_back() {
+    let house = consenting().await;
+    for (version, capabilities) in [
+        (Version::V2025_06_18, json!({ "elicitation": {} })),
+        (Version::V2025_03_26, json!({ "elicitation": {} })),
+        (MODERN, json!({ "elicitation": { "url": {} } })),
+        (MODERN, tasks()),
+    ] {
+        let answer = house.with(version, &capabilities, "tools/call", &raise()).await["result"].take();
+        assert_eq!(answer.get("inputRequests"), None, "{version} {capabilities}: {answer}");
     }
 }
 
