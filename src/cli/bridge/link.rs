@@ -26,8 +26,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long to leave a daemon alone that would not have us.
+/// How long to leave a daemon alone that would not have us, whatever the client asks; each time twice as long
+/// until it asks.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest of these.
+const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 /// What happened.
 pub enum Event {
@@ -62,7 +66,7 @@ pub struct Link {
 impl Link {
     /// Connects for ever; ends when nobody hears of it any more.
     pub async fn keep(self) {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut refused_pause) = (FIRST_PAUSE, REFUSED_PAUSE);
         while !self.events.is_closed() {
             let began = Instant::now();
             let ended = match self.connect().await {
@@ -72,14 +76,21 @@ impl Link {
                     None
                 }
             };
-            if ended.is_some() && began.elapsed() > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
+            if matches!(ended, Some(End::Theirs)) && began.elapsed() > LONGEST_PAUSE {
+                (pause, refused_pause) = (FIRST_PAUSE, REFUSED_PAUSE);
             }
-            if matches!(ended, Some(End::Ours)) {
+            let rest = if matches!(ended, Some(End::Ours)) {
                 tokio::time::sleep(REFUSED_PAUSE).await;
-            }
+                let rest = refused_pause;
+                refused_pause = (rest * 2).min(LONGEST_REFUSED_PAUSE);
+                rest
+            } else {
+                let rest = pause;
+                pause = (rest * 2).min(LONGEST_PAUSE);
+                rest
+            };
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = tokio::time::sleep(rest) => {}
                 () = self.hurry.notified() => {}
             }
         }

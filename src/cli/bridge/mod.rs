@@ -143,7 +143,7 @@ impl<N: Fn(&str)> Bridge<N> {
     }
 
     async fn said(&mut self, line: Line) {
-        self.pump.from_client(line, Instant::now());
+        self.pump.client_said(line, Instant::now());
         if self.pump.is_down() && self.pump.has_work() {
             self.hurry.notify_one();
             self.start().await;
@@ -158,11 +158,11 @@ impl<N: Fn(&str)> Bridge<N> {
                 self.standing = None;
                 self.pump.link_up(hello, now);
                 if let Some(starter) = &mut self.starter {
-                    starter.settled();
+                    starter.succeeded();
                 }
                 self.log(&format!("connected to the daemon at {}", self.target));
             }
-            Event::Said(line) => match self.pump.from_daemon(line) {
+            Event::Said(line) => match self.pump.daemon_said(line) {
                 Verdict::Fine => {}
                 Verdict::Refused(message) => {
                     self.pump.nothing_ran();
@@ -223,15 +223,14 @@ impl<N: Fn(&str)> Bridge<N> {
         self.pump.link_down(starting, Instant::now());
     }
 
-    /// A daemon that we started ended: it could not start, or it was stopped, or another one was there first.
-    /// The next attempt to connect tells which.
+    /// A daemon that we started ended. When it never got there, it could not start, or another one was there
+    /// first (perhaps one that was about to stop): the next attempts to connect and to start tell which.
     fn daemon_ended(&mut self, words: &str) {
         let Some(starter) = &mut self.starter else { return };
-        starter.settled();
-        if self.daemon.is_none() {
+        if starter.ended() && self.daemon.is_none() {
             self.standing = Some(Trouble::not_started(words, &starter.log().display().to_string()));
-            self.hurry.notify_one();
         }
+        self.hurry.notify_one();
     }
 
     /// Tells the client's log what is new.

@@ -28,8 +28,10 @@ pub struct Pending {
 /// What is asked for, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// `initialize` or `server/discover`: the bridge knows the answer.
-    Opening,
+    /// `initialize`: the bridge knows the answer.
+    Initialize,
+    /// `server/discover`: the bridge knows the answer.
+    Discover,
     /// `tools/list`.
     Tools,
     /// `tools/call`.
@@ -74,6 +76,11 @@ impl Pending {
     /// Whether it ends: a subscription does not.
     pub const fn ends(&self) -> bool {
         !matches!(self.kind, Kind::Listen { .. })
+    }
+
+    /// Whether it opens a conversation.
+    pub const fn opens(&self) -> bool {
+        matches!(self.kind, Kind::Initialize | Kind::Discover)
     }
 
     /// Its era.

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::glance::{Glance, Params, glance, same, with_id, with_meta};
@@ -111,7 +112,7 @@ impl Pump {
     }
 
     /// Takes a line of the client.
-    pub fn from_client(&mut self, line: Line, now: Instant) {
+    pub fn client_said(&mut self, line: Line, now: Instant) {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::TooLong { head, tail } => {
@@ -161,11 +162,11 @@ impl Pump {
             "ping" if Params::of(params).era() == Era::Legacy => return self.say(stand_in::pong(id)),
             "server/discover" => match unspoken(&Params::of(params)) {
                 Some(fault) => return self.say(fault.answer(id)),
-                None => Kind::Opening,
+                None => Kind::Discover,
             },
             "initialize" if Params::of(params).era() == Era::Legacy => {
                 self.open_legacy(line.clone(), &key, &Params::of(params));
-                Kind::Opening
+                Kind::Initialize
             }
             "tools/list" => Kind::Tools,
             "tools/call" => {
@@ -297,7 +298,7 @@ impl Pump {
                 Link::Connecting | Link::Up => Trouble::starting(),
             };
             match &mut pending.kind {
-                Kind::Opening => self.open(&pending),
+                Kind::Initialize | Kind::Discover => self.open(&pending),
                 Kind::Tools => {
                     self.told = true;
                     self.say(stand_in::tools(&pending.id, pending.era(), &trouble));
@@ -319,10 +320,9 @@ impl Pump {
 
     /// Opens a conversation in the daemon's place.
     fn open(&mut self, pending: &Pending) {
-        let params = pending.params();
-        let text = match (params.era(), &params.protocol_version) {
-            (Era::Legacy, Some(asked)) => stand_in::initialize(&pending.id, asked),
-            (Era::Legacy, None) if self.is_initialize(pending) => {
+        let text = match (&pending.kind, &pending.params().protocol_version) {
+            (Kind::Initialize, Some(asked)) => stand_in::initialize(&pending.id, asked),
+            (Kind::Initialize, None) => {
                 Fault::invalid_params("`params.protocolVersion` is missing").answer(&pending.id)
             }
             _ => stand_in::discover(&pending.id),
@@ -333,12 +333,8 @@ impl Pump {
         self.say(text);
     }
 
-    fn is_initialize(&self, pending: &Pending) -> bool {
-        self.legacy.as_ref().is_some_and(|legacy| legacy.id == pending.same)
-    }
-
     /// Takes a line of the daemon.
-    pub fn from_daemon(&mut self, line: Line) -> Verdict {
+    pub fn daemon_said(&mut self, line: Line) -> Verdict {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::TooLong { head, tail } => {
@@ -380,9 +376,10 @@ impl Pump {
 
     fn response(&mut self, line: Bytes, id: &str, error: Option<&str>) -> Verdict {
         if id == "null" {
-            let error: serde_json::Value = error.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-            if error["code"] == 401 {
-                return Verdict::Refused(error["message"].as_str().unwrap_or_default().to_owned());
+            let error = error.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+            if error.get("code").is_some_and(|code| *code == 401) {
+                let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+                return Verdict::Refused(message.to_owned());
             }
             self.to_client.push(line);
             return Verdict::Fine;
@@ -428,11 +425,11 @@ impl Pump {
     fn send(&mut self, pending: &mut Pending, now: Instant) {
         self.to_daemon.push(pending.line.clone());
         pending.sent = pending.sent.or(Some(self.generation));
-        pending.deadline = (pending.kind == Kind::Opening).then(|| now + self.patience.opening);
+        pending.deadline = pending.opens().then(|| now + self.patience.opening);
     }
 
     fn set_deadline(&self, pending: &mut Pending, now: Instant) {
-        let at_once = matches!(pending.kind, Kind::Opening | Kind::Listen { .. });
+        let at_once = pending.opens() || !pending.ends();
         let lasts = matches!(&self.link, Link::Down(trouble) if trouble.lasts);
         pending.deadline = match &pending.kind {
             Kind::Listen { acknowledged: true, .. } => None,
@@ -443,7 +440,7 @@ impl Pump {
 
     fn wait_for(&self, pending: &Pending) -> std::time::Duration {
         match &pending.kind {
-            Kind::Opening | Kind::Listen { .. } => self.patience.opening,
+            Kind::Initialize | Kind::Discover | Kind::Listen { .. } => self.patience.opening,
             Kind::Tools => self.patience.fresh,
             Kind::Call { .. } | Kind::Other => {
                 if pending.sent.is_some() {

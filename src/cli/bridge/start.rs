@@ -13,10 +13,14 @@ use crate::client::Target;
 use crate::transport::{connect, detached, private};
 
 /// The first pause before another start; each is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Starts in a row that must fail before it is told: a daemon that is about to stop keeps its successor out for
+/// a moment.
+const TELLING: u32 = 3;
 
 /// A log longer than this begins anew, in bytes.
 const LONGEST_LOG: u64 = 1 << 20;
@@ -30,6 +34,7 @@ pub struct Starter {
     ends: mpsc::UnboundedSender<String>,
     next: Option<Instant>,
     pause: Duration,
+    failures: u32,
 }
 
 /// What became of an attempt.
@@ -48,7 +53,7 @@ pub enum Attempt {
 impl Starter {
     /// Starts daemons at `target` with this state folder; `ends` is told what a daemon that ended said last.
     pub const fn new(target: Target, state: PathBuf, ends: mpsc::UnboundedSender<String>) -> Self {
-        Self { target, state, lock: None, ends, next: None, pause: FIRST_PAUSE }
+        Self { target, state, lock: None, ends, next: None, pause: FIRST_PAUSE, failures: 0 }
     }
 
     /// Where the daemon's log is.
@@ -81,9 +86,18 @@ impl Starter {
         }
     }
 
-    /// The daemon is there, or ended: others may start one.
-    pub fn settled(&mut self) {
+    /// A daemon is there.
+    pub fn succeeded(&mut self) {
         self.lock = None;
+        (self.next, self.pause, self.failures) = (None, FIRST_PAUSE, 0);
+    }
+
+    /// The daemon that was started ended: others may start one. Whether to tell that it cannot be started.
+    pub fn ended(&mut self) -> bool {
+        if self.lock.take().is_some() {
+            self.failures += 1;
+        }
+        self.failures >= TELLING
     }
 
     fn take_lock(&self) -> io::Result<Option<File>> {

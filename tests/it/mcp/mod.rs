@@ -1,10 +1,13 @@
 //! `/mcp`, spoken by hand: what a test sends is exactly what it says, good or bad.
 
 mod approvals;
+mod bridge;
 mod fixtures;
 mod http;
+mod lines;
 mod sessions;
 mod streams;
+mod talk;
 mod tools;
 
 use std::io::{BufRead as _, BufReader, Read};

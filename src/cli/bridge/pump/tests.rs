@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::client::Target;
@@ -54,12 +54,12 @@ fn line(message: &Value) -> Line {
 
 impl Story {
     fn client(&mut self, message: Value) -> &mut Self {
-        self.pump.from_client(line(&message), self.now);
+        self.pump.client_said(line(&message), self.now);
         self
     }
 
     fn daemon(&mut self, message: Value) -> &mut Self {
-        assert_eq!(self.pump.from_daemon(line(&message)), Verdict::Fine);
+        assert_eq!(self.pump.daemon_said(line(&message)), Verdict::Fine);
         self
     }
 
@@ -231,7 +231,7 @@ fn a_subscription_outlives_daemons() {
     let acknowledged = json!({ "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
         "params": { "_meta": { "io.modelcontextprotocol/subscriptionId": 7 } } });
     story.up().client(request(7, "subscriptions/listen", listen)).daemon(acknowledged.clone());
-    assert_eq!(story.client_heard(), [acknowledged.clone()]);
+    assert_eq!(story.client_heard(), std::slice::from_ref(&acknowledged));
     assert!(!story.pump.has_work(), "nothing to wait for at the end");
     story.daemon(result(7)).down();
     assert_eq!(story.client_heard(), Vec::<Value>::new(), "it goes on");
@@ -267,13 +267,13 @@ fn a_key_that_is_refused_is_told_at_once() {
     let mut story = story();
     story.up().client(request(1, "tools/list", json!({}))).client(request(2, "tools/call", json!({ "name": "t" })));
     let refusal = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": 401, "message": "no such key" } });
-    assert_eq!(story.pump.from_daemon(line(&refusal)), Verdict::Refused("no such key".to_owned()));
+    assert_eq!(story.pump.daemon_said(line(&refusal)), Verdict::Refused("no such key".to_owned()));
     story.pump.nothing_ran();
     story.pump.link_down(Trouble::refused("no such key"), story.now);
     let heard = story.client_heard();
     assert!(heard[0]["result"]["tools"][0]["description"].as_str().unwrap().contains("does not accept the key"));
     assert_eq!(said(&heard[1])["effect"], "none");
-    assert_eq!(story.pump.from_daemon(Line::Whole("HTTP/1.1 400 Bad Request".into())), Verdict::Foreign);
+    assert_eq!(story.pump.daemon_said(Line::Whole("HTTP/1.1 400 Bad Request".into())), Verdict::Foreign);
 }
 
 #[test]
@@ -281,10 +281,10 @@ fn what_is_no_message_is_answered_here() {
     let mut story = story();
     story.up().heard();
     let now = story.now;
-    story.pump.from_client(Line::Whole("nonsense".into()), now);
-    story.pump.from_client(Line::Whole("[7]".into()), now);
+    story.pump.client_said(Line::Whole("nonsense".into()), now);
+    story.pump.client_said(Line::Whole("[7]".into()), now);
     let tail = "}},\"id\":9}".into();
-    story.pump.from_client(Line::TooLong { head: "{".into(), tail }, now);
+    story.pump.client_said(Line::TooLong { head: "{".into(), tail }, now);
     story.client(request(1, "x", json!({}))).client(request(1, "x", json!({})));
     let (client, daemon) = story.heard();
     let told: Vec<_> = client.iter().map(|heard| (heard["id"].clone(), heard["error"]["code"].clone())).collect();

@@ -157,7 +157,8 @@ impl Conversation {
                 Some(Begun::Running(answering)) => {
                     let out = self.out.clone();
                     tokio::spawn(async move {
-                        if let Some(text) = answering.answer().await {
+                        let answered = answering.answer().await;
+                        if let Some(text) = answered.text {
                             let _gone = out.send(text.into()).await;
                         }
                     });
@@ -198,8 +199,12 @@ impl Conversation {
         }
         let out = self.out.clone();
         tokio::spawn(async move {
+            let mut held = Vec::with_capacity(running.len());
             for running in running {
-                answers.extend(running.await.ok().flatten());
+                if let Ok(answered) = running.await {
+                    answers.extend(answered.text);
+                    held.push(answered.held);
+                }
             }
             if !answers.is_empty() {
                 let _gone = out.send(format!("[{}]", answers.join(",")).into()).await;
@@ -363,14 +368,15 @@ impl Conversation {
         }
         flights.insert(name.clone(), flight);
         drop(flights);
-        Some(Begun::Running(Answering {
+        Some(Begun::Running(Box::new(Answering {
             request,
             exchange,
             lines: Arc::clone(&self.lines),
             turns: (!is_stream).then(|| Arc::clone(&self.turns)),
             cancelled,
-            _landing: Landing { flights: Arc::clone(&self.flights), name, _room: room },
-        }))
+            landing: Landing { flights: Arc::clone(&self.flights), name },
+            room,
+        })))
     }
 
     /// Says one message; nobody may be there to hear it.
@@ -384,7 +390,7 @@ enum Begun {
     /// It is answered at once.
     Answered(String),
     /// It runs.
-    Running(Answering),
+    Running(Box<Answering>),
 }
 
 /// A request that will be answered.
@@ -395,14 +401,22 @@ struct Answering {
     /// Where to wait for its turn; streams need none.
     turns: Option<Arc<Semaphore>>,
     cancelled: Arc<AtomicBool>,
-    _landing: Landing,
+    landing: Landing,
+    room: OwnedSemaphorePermit,
+}
+
+/// An answer, and its place among the requests of the conversation: given back once the answer is on its way,
+/// so that a client that reads nothing makes us hold no more.
+struct Answered {
+    /// None for a client that wants none any more, or when the daemon stops before the turn of this request: the
+    /// end of the stream tells so, and nothing has begun.
+    text: Option<String>,
+    held: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 impl Answering {
-    /// The answer. None for a client that wants none any more, or when the daemon stops before the turn of
-    /// this request: the end of the stream tells so, and nothing has begun.
-    async fn answer(self) -> Option<String> {
-        let Self { request, exchange, lines, turns, cancelled, _landing } = self;
+    async fn answer(self: Box<Self>) -> Answered {
+        let Self { request, exchange, lines, turns, cancelled, landing, room } = *self;
         let slots = if turns.is_some() { &lines.requests } else { &lines.waiters };
         let turn = async {
             let turn = match turns {
@@ -411,9 +425,9 @@ impl Answering {
             };
             (turn, Arc::clone(slots).acquire_owned().await.ok())
         };
-        let _held = tokio::select! {
+        let (turn, _slot) = tokio::select! {
             biased;
-            () = lines.mcp.shutdown.begun() => return None,
+            () = lines.mcp.shutdown.begun() => return Answered { text: None, held: (room, None) },
             held = turn => held,
         };
         let id = request.id.clone();
@@ -427,7 +441,9 @@ impl Answering {
                 Fault::own(500, "something went wrong while answering").answer(&id)
             }
         };
-        (!cancelled.load(Ordering::Relaxed)).then_some(text)
+        // From here on its id is free again.
+        drop(landing);
+        Answered { text: (!cancelled.load(Ordering::Relaxed)).then_some(text), held: (room, turn) }
     }
 }
 
@@ -435,7 +451,6 @@ impl Answering {
 struct Landing {
     flights: Flights,
     name: String,
-    _room: OwnedSemaphorePermit,
 }
 
 impl Drop for Landing {
