@@ -141,7 +141,7 @@ async def waits(door: Door, report: Report, daemon: Daemon) -> None:
     refused = await decided(door, report, daemon, 3, "denied")
     told = facts(refused)
     claim = "once denied, the answer is an error that says so and why"
-    report.check(door.name, claim, refused.get("isError") is True and told.get("status") == "denied"
+    report.check(door.name, claim, refused.get("isError") is True and told.get("status") == "rejected"
                  and "not this one" in json.dumps(told) and agree(refused), refused)
     now = await status_of(door, "Beta Logistics")
     report.check(door.name, "and nothing was changed", now == before, now)

@@ -35,6 +35,9 @@ class Daemon:
             "NO_COLOR": "1",
         }
         self.environment = kept | self.settings
+        # A call that waits for people is answered soon: holding it is what other tests are about.
+        (self.folder / "config").mkdir()
+        (self.folder / "config" / "toolctl.toml").write_text('[mcp]\nhold = "1s"\n')
         self._log = self.folder / "daemon.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -2,7 +2,7 @@
 //!
 //! Clients show their model either the text or the structured content of a result, so both hold the same
 //! facts. What did not succeed is one envelope, whatever the reason: what happened, to the world too, and what
-//! to do next. It is never given where a legacy client would hold it against the tool's output schema.
+//! to do next. It is text alone where a client would hold it against the tool's output schema.
 
 use std::time::Duration;
 
@@ -264,12 +264,13 @@ pub fn written(json: &str, reader: Reader, is_error: bool) -> Body {
 }
 
 fn shows_structured(json: &str, reader: Reader, is_error: bool) -> bool {
+    // Clients of both eras were seen to check errors against the schema of the output too.
+    if is_error && reader.has_schema {
+        return false;
+    }
     match reader.version.era() {
         Era::Modern => true,
-        // Older ones do not know it; the others know objects, and some check errors against the schema too.
-        Era::Legacy => {
-            reader.version >= Version::V2025_06_18 && json.starts_with('{') && !(is_error && reader.has_schema)
-        }
+        Era::Legacy => reader.version >= Version::V2025_06_18 && json.starts_with('{'),
     }
 }
 
