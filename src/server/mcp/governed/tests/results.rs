@@ -110,7 +110,9 @@ fn an_output_goes_out_as_it_is_where_it_is_known() {
     assert_eq!(text(MODERN, list, false, true), whole);
     let object = r#"{"n":1e+21}"#;
     for (version, is_error, has_schema, structured) in [
-        (MODERN, true, true, true),
+        (MODERN, false, true, true),
+        (MODERN, true, false, true),
+        (MODERN, true, true, false),
         (Version::V2025_11_25, false, true, true),
         (Version::V2025_11_25, true, true, false),
         (Version::V2025_06_18, true, false, true),
