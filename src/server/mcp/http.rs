@@ -72,7 +72,7 @@ impl Endpoint {
         }
         match message::read(&arrival.body) {
             Ok(Message::Request(request)) => {
-                let version = match headers::text(&arrival.headers, headers::VERSION) {
+                let version = match headers::text(&arrival.headers, &headers::VERSION) {
                     Ok(version) => version,
                     Err(fault) => return refusal(&request.id, &fault),
                 };
@@ -191,7 +191,7 @@ fn not_allowed(methods: &'static str) -> Reply {
 /// # Errors
 /// 400 for one that we do not speak, or that has no sessions and is spoken in another way.
 fn legacy_version(headers: &HeaderMap) -> Result<Option<Version>, Fault> {
-    let Some(text) = headers::text(headers, headers::VERSION)? else { return Ok(None) };
+    let Some(text) = headers::text(headers, &headers::VERSION)? else { return Ok(None) };
     let version = text.parse().ok().filter(|version: &Version| version.era() == Era::Legacy);
     version.map(Some).ok_or_else(|| Fault::unsupported_version(text))
 }

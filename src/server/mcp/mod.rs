@@ -4,6 +4,7 @@
 //! answers what is about the conversation itself ([`talk`]) and hands the rest to a [`service::Service`]: the
 //! governed tools (`governed`), or the fixtures of the conformance suite (`fixtures`).
 
+mod envelope;
 pub mod exchange;
 pub mod fixtures;
 pub mod governed;

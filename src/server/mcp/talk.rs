@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::api::mcp::{self, Era, Fault, Version, meta};
 use crate::server::Shutdown;
 
+pub use super::envelope::{Envelope, name_and_version};
 use super::exchange::{Asks, Exchange};
 use super::message::Request;
 use super::seal::Seal;
@@ -25,107 +25,6 @@ pub struct Mcp {
     pub asks: Arc<Asks>,
     /// The order to stop.
     pub shutdown: Shutdown,
-}
-
-/// What a request says about itself.
-#[derive(Debug, Default)]
-pub struct Envelope {
-    /// `params._meta`.
-    pub meta: Map<String, Value>,
-    /// What the request is about, for methods that name something: the tool, prompt, resource or task.
-    pub name: Option<String>,
-}
-
-/// What a modern request says about its client, checked.
-#[derive(Debug)]
-pub struct Said {
-    /// The revision.
-    pub version: Version,
-    /// What the client can do.
-    pub capabilities: Map<String, Value>,
-    /// Its name and version.
-    pub client: Option<String>,
-}
-
-impl Envelope {
-    /// Reads `params._meta`; nothing when there is none.
-    ///
-    /// # Errors
-    /// A `_meta` that is no object.
-    pub fn of(request: &Request) -> Result<Self, Fault> {
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(rename = "_meta")]
-            meta: Option<Map<String, Value>>,
-            #[serde(borrow)]
-            name: Option<&'a RawValue>,
-            #[serde(borrow)]
-            uri: Option<&'a RawValue>,
-            #[serde(borrow, rename = "taskId")]
-            task: Option<&'a RawValue>,
-        }
-        let Some(params) = &request.params else { return Ok(Self::default()) };
-        let params: Params<'_> = serde_json::from_str(params.get())
-            .map_err(|error| Fault::invalid_meta(format!("`params` or its `_meta` is malformed: {error}")))?;
-        let name = match request.method.as_str() {
-            "tools/call" | "prompts/get" => params.name,
-            "resources/read" => params.uri,
-            "tasks/get" | "tasks/update" | "tasks/cancel" => params.task,
-            _ => None,
-        };
-        // Another kind of value is for the method to refuse.
-        let name = name.and_then(|name| serde_json::from_str(name.get()).ok());
-        Ok(Self { meta: params.meta.unwrap_or_default(), name })
-    }
-
-    /// The revision it names; none for a legacy request.
-    pub fn version(&self) -> Option<&Value> {
-        self.meta.get(meta::VERSION)
-    }
-
-    /// Whether it is of the modern era, by itself or by what its header says.
-    pub fn is_modern(&self, method: &str, header: Option<&str>) -> bool {
-        self.version().is_some()
-            || header.is_some_and(|header| header >= Version::V2026_07_28.word())
-            || matches!(method, "server/discover" | "subscriptions/listen")
-    }
-
-    /// What every modern request must say. The version is not yet judged.
-    ///
-    /// # Errors
-    /// -32602, naming the member that is missing or malformed.
-    pub fn must(&self) -> Result<(&str, &Map<String, Value>), Fault> {
-        let version = self.meta.get(meta::VERSION).and_then(Value::as_str);
-        let version = version.ok_or_else(|| required(meta::VERSION, "a string"))?;
-        let capabilities = self.meta.get(meta::CLIENT_CAPABILITIES).and_then(Value::as_object);
-        let capabilities = capabilities.ok_or_else(|| required(meta::CLIENT_CAPABILITIES, "an object"))?;
-        Ok((version, capabilities))
-    }
-
-    /// What every modern request says, in a revision that we speak.
-    ///
-    /// # Errors
-    /// As [`Envelope::must`], and -32022.
-    pub fn said(&self) -> Result<Said, Fault> {
-        let (version, capabilities) = self.must()?;
-        let known = version.parse().ok().filter(|version: &Version| version.era() == Era::Modern);
-        let version = known.ok_or_else(|| Fault::unsupported_version(version))?;
-        let client = self.meta.get(meta::CLIENT_INFO).and_then(name_and_version);
-        Ok(Said { version, capabilities: capabilities.clone(), client })
-    }
-}
-
-fn required(name: &str, what: &str) -> Fault {
-    Fault::invalid_meta(format!("`params._meta[\"{name}\"]` must be {what}"))
-}
-
-/// `NAME VERSION` of `clientInfo`.
-pub fn name_and_version(info: &Value) -> Option<String> {
-    let name = info.get("name")?.as_str()?;
-    Some(match info.get("version").and_then(Value::as_str) {
-        Some(version) => format!("{name} {version}"),
-        None => name.to_owned(),
-    })
 }
 
 impl Mcp {

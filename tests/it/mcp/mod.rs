@@ -62,6 +62,17 @@ fn session(daemon: &Daemon, version: &str) -> String {
     initialize(&daemon.door(), version).send().is(200).header("mcp-session-id").to_owned()
 }
 
+/// The message of an answer: the document, or the last event of a stream.
+#[track_caller]
+fn message_of(answer: &Response) -> Value {
+    if answer.header("content-type") != "text/event-stream" {
+        return answer.json();
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    let last = text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back();
+    serde_json::from_str(last.unwrap_or_else(|| panic!("no event: {text}"))).expect("JSON")
+}
+
 /// The JSON-RPC error code of an answer, and the id it is about.
 #[track_caller]
 fn error(answer: &Response) -> (i64, Value) {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Events, MODERN, modern, post, request, said, session};
+use super::{Events, MODERN, message_of, modern, post, request, said, session};
 use crate::support::{Daemon, Exchange, until};
 
 const RAISE: &str = "update_customer_status";
@@ -38,7 +38,7 @@ fn call(daemon: &Daemon, key: &str, tool: &str, arguments: &Value, more: &Value)
 #[track_caller]
 fn result(sent: &Exchange) -> Value {
     let answer = sent.send();
-    let mut body = answer.is(200).json();
+    let mut body = message_of(answer.is(200));
     assert!(body.get("error").is_none(), "{body}");
     body["result"].take()
 }
@@ -221,7 +221,7 @@ fn the_daemons_own_user_does_not_approve_itself_in_a_chat() {
     let daemon = impatient();
     let arguments = json!({"customer_id": 2, "new_status": "Suspended", "confirm": true});
     let ask = |tool: &str, arguments: &Value| {
-        modern(&daemon.door(), "tools/call", json!({"name": tool, "arguments": arguments})).send().is(200).json()
+        message_of(modern(&daemon.door(), "tools/call", json!({"name": tool, "arguments": arguments})).send().is(200))
     };
     let pending = facts(&ask(RAISE, &arguments)["result"]);
     assert_eq!(pending["status"], "approval_pending", "a model wrote `confirm`");

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hyper::header::{ACCEPT, HeaderMap};
+use hyper::header::{ACCEPT, HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,17 +15,21 @@ use super::super::message::Request;
 use super::super::service::MirroredParameter;
 
 /// The revision of the request.
-pub const VERSION: &str = "mcp-protocol-version";
+pub const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// The session of a legacy client.
-pub const SESSION: &str = "mcp-session-id";
-const METHOD: &str = "mcp-method";
-const NAME: &str = "mcp-name";
+pub const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The idempotency key of a call.
+pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The trace of the caller.
+pub const TRACE: HeaderName = HeaderName::from_static("traceparent");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// One header as text without the white space around it; none when it is not there.
 ///
 /// # Errors
 /// -32020 when it stands there twice with different values, or is no visible ASCII.
-pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Fault> {
+pub fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.any(|other| other != value) {
@@ -39,7 +43,7 @@ pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, F
 ///
 /// # Errors
 /// As [`text`].
-pub fn owned(headers: &HeaderMap, name: &str) -> Result<Option<String>, Fault> {
+pub fn owned(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Fault> {
     text(headers, name).map(|text| text.map(str::to_owned))
 }
 
@@ -75,13 +79,13 @@ impl Accepts {
 /// # Errors
 /// -32020.
 pub fn check(headers: &HeaderMap, version: &str, method: &str, name: Option<&str>) -> Result<(), Fault> {
-    same(VERSION, text(headers, VERSION)?, Some(version))?;
-    same(METHOD, text(headers, METHOD)?, Some(method))?;
+    same(&VERSION, text(headers, &VERSION)?, Some(version))?;
+    same(&METHOD, text(headers, &METHOD)?, Some(method))?;
     if !names(method) {
         return Ok(());
     }
-    let said = text(headers, NAME)?.map(|value| decoded(NAME, value)).transpose()?;
-    same(NAME, said.as_deref(), name)
+    let said = text(headers, &NAME)?.map(|value| decoded(&NAME, value)).transpose()?;
+    same(&NAME, said.as_deref(), name)
 }
 
 /// Checks the headers that mirror arguments of a tool (`x-mcp-header`).
@@ -100,7 +104,8 @@ pub fn check_parameters(headers: &HeaderMap, mirrored: &[MirroredParameter], req
     let params = request.params.as_ref().and_then(|params| serde_json::from_str(params.get()).ok());
     let Params { arguments } = params.unwrap_or_default();
     for parameter in mirrored {
-        let name = format!("mcp-param-{}", parameter.header.to_ascii_lowercase());
+        // A name that no header can have is none that a client could send.
+        let Ok(name) = HeaderName::from_bytes(format!("mcp-param-{}", parameter.header).as_bytes()) else { continue };
         let said = text(headers, &name)?.map(|value| decoded(&name, value)).transpose()?;
         let argument = parameter.path.iter().try_fold(&arguments, |value, member| value.get(member));
         match argument.filter(|argument| !argument.is_null()) {
@@ -121,7 +126,7 @@ fn names(method: &str) -> bool {
     matches!(method, "tools/call" | "prompts/get" | "resources/read" | "tasks/get" | "tasks/update" | "tasks/cancel")
 }
 
-fn same(name: &str, header: Option<&str>, body: Option<&str>) -> Result<(), Fault> {
+fn same(name: &HeaderName, header: Option<&str>, body: Option<&str>) -> Result<(), Fault> {
     match (header, body) {
         (None, Some(_)) => Err(Fault::header_mismatch(format!("the header `{name}` is missing"))),
         (header, body) if header == body => Ok(()),
@@ -129,12 +134,12 @@ fn same(name: &str, header: Option<&str>, body: Option<&str>) -> Result<(), Faul
     }
 }
 
-fn differs(name: &str) -> Fault {
+fn differs(name: &HeaderName) -> Fault {
     Fault::header_mismatch(format!("the header `{name}` does not say the same as the body"))
 }
 
 /// Undoes `=?base64?…?=`; every other text stands for itself.
-fn decoded<'a>(name: &str, value: &'a str) -> Result<Cow<'a, str>, Fault> {
+fn decoded<'a>(name: &HeaderName, value: &'a str) -> Result<Cow<'a, str>, Fault> {
     let Some(coded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
         return Ok(Cow::Borrowed(value));
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -86,8 +86,8 @@ impl Endpoint {
             client,
             capabilities: Arc::new(capabilities),
             meta: Arc::new(envelope.meta),
-            header_key: headers::owned(&arrival.headers, "idempotency-key")?,
-            header_trace: headers::owned(&arrival.headers, "traceparent").unwrap_or_default(),
+            header_key: headers::owned(&arrival.headers, &headers::KEY)?,
+            header_trace: headers::owned(&arrival.headers, &headers::TRACE).unwrap_or_default(),
             outlet,
             gone,
             asks,
@@ -118,7 +118,7 @@ impl Endpoint {
         };
         let (_, message) = self.mcp.respond(request, exchange).await;
         let mut reply = respond::json_text(StatusCode::OK, message);
-        reply.headers_mut().insert(HeaderName::from_static(headers::SESSION), session);
+        reply.headers_mut().insert(headers::SESSION, session);
         reply
     }
 
@@ -129,7 +129,7 @@ impl Endpoint {
     /// 400 for a revision we do not speak; 404 for a session that is not, or no longer, this caller's.
     pub(super) fn ground(&self, headers: &HeaderMap, presented: &Presented) -> Result<Ground, Fault> {
         let said = legacy_version(headers)?;
-        let Some(id) = headers::text(headers, headers::SESSION)? else {
+        let Some(id) = headers::text(headers, &headers::SESSION)? else {
             return Ok(Ground { version: said.unwrap_or(Version::UNSAID), session: None });
         };
         let caller = self.mcp.service.recognise(presented)?;
@@ -220,6 +220,7 @@ impl Endpoint {
     pub(super) fn delete(&self, arrival: &Arrival) -> Reply {
         match self.session_of(arrival) {
             Ok(Some((session, _))) => {
+                self.mcp.asks.of(&session.nonce).end();
                 self.sessions.end(session);
                 empty(StatusCode::NO_CONTENT)
             }
@@ -240,7 +241,7 @@ impl Endpoint {
 
 /// Whether a message without metadata of its own is a modern client's, by its header.
 pub(super) fn is_modern(headers: &HeaderMap) -> Result<bool, Fault> {
-    Ok(headers::text(headers, headers::VERSION)?.is_some_and(|said| said >= Version::V2026_07_28.word()))
+    Ok(headers::text(headers, &headers::VERSION)?.is_some_and(|said| said >= Version::V2026_07_28.word()))
 }
 
 fn no_session() -> Fault {
@@ -254,11 +255,12 @@ fn opening(request: &Request) -> Result<(Version, Opening), Fault> {
     struct Params {
         protocol_version: String,
         capabilities: Map<String, Value>,
-        client_info: Value,
+        client_info: Option<Box<RawValue>>,
     }
     let params = request.params.as_ref().map_or("{}", |params| params.get());
     let params: Params =
         serde_json::from_str(params).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
-    let opening = Opening { capabilities: params.capabilities, client: name_and_version(&params.client_info) };
+    let client = params.client_info.as_deref().and_then(name_and_version);
+    let opening = Opening { capabilities: params.capabilities, client };
     Ok((Version::negotiate(&params.protocol_version), opening))
 }

@@ -6,9 +6,9 @@ use crate::api::mcp::Fault;
 use crate::server::Shutdown;
 use crate::server::respond::Reply;
 
+use super::super::envelope::{Envelope, Said};
 use super::super::exchange::{Exchange, Outlet};
 use super::super::message::Request;
-use super::super::talk::{Envelope, Said};
 use super::headers::{self, Accepts};
 use super::stream::{self, Work};
 use super::{Arrival, Endpoint, challenge, refusal};
@@ -36,11 +36,11 @@ impl Endpoint {
             client: said.client,
             capabilities: Arc::new(said.capabilities),
             meta: Arc::new(envelope.meta),
-            header_key: match headers::owned(&arrival.headers, "idempotency-key") {
+            header_key: match headers::owned(&arrival.headers, &headers::KEY) {
                 Ok(key) => key,
                 Err(fault) => return refusal(&request.id, &fault),
             },
-            header_trace: headers::owned(&arrival.headers, "traceparent").unwrap_or_default(),
+            header_trace: headers::owned(&arrival.headers, &headers::TRACE).unwrap_or_default(),
             outlet,
             gone: gone.clone(),
             asks: None,

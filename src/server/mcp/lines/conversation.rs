@@ -325,7 +325,7 @@ impl Conversation {
             #[serde(default)]
             capabilities: Map<String, Value>,
             #[serde(default)]
-            client_info: Value,
+            client_info: Option<Box<RawValue>>,
         }
         let params = request.params.as_ref().map_or("{}", |params| params.get());
         let asked: Initialize =
@@ -333,7 +333,7 @@ impl Conversation {
         self.legacy.telling.begin();
         self.legacy = Legacy {
             version: Version::negotiate(&asked.protocol_version),
-            client: name_and_version(&asked.client_info),
+            client: asked.client_info.as_deref().and_then(name_and_version),
             capabilities: Arc::new(asked.capabilities),
             telling: Shutdown::new(),
         };
