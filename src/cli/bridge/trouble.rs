@@ -11,17 +11,23 @@ pub struct Trouble {
     pub help: String,
     /// Whether waiting a moment does not help.
     pub lasts: bool,
+    /// For programs.
+    pub code: &'static str,
 }
 
 const SERVE: &str = "Ask the person to run `toolctl serve` in a terminal";
 
 impl Trouble {
     fn new(why: String, help: impl Into<String>) -> Self {
-        Self { why, help: help.into(), lasts: false }
+        Self { why, help: help.into(), lasts: false, code: "daemon-unreachable" }
     }
 
     fn lasting(why: String, help: impl Into<String>) -> Self {
         Self { lasts: true, ..Self::new(why, help) }
+    }
+
+    fn unauthenticated(why: String, help: &str) -> Self {
+        Self { code: "unauthenticated", ..Self::lasting(why, help) }
     }
 
     /// Both, one after the other.
@@ -68,7 +74,7 @@ impl Trouble {
 
     /// It does not know the key.
     pub fn refused(message: &str) -> Self {
-        Self::lasting(
+        Self::unauthenticated(
             format!("The toolctl daemon does not accept the key of this client: {message}."),
             "Ask the person to make a new one (`toolctl init`, or `toolctl keys create NAME --save`).",
         )
@@ -76,7 +82,7 @@ impl Trouble {
 
     /// There is no key to show.
     pub fn key(bad: &BadKey) -> Self {
-        Self::lasting(
+        Self::unauthenticated(
             format!("The key of this client cannot be used: {bad}."),
             "Ask the person to make one (`toolctl init`, or `toolctl keys create NAME --save`).",
         )
@@ -84,7 +90,7 @@ impl Trouble {
 
     /// Over TCP nobody is known without one.
     pub fn no_key(target: &Target) -> Self {
-        Self::lasting(
+        Self::unauthenticated(
             format!("The toolctl daemon at {target} wants a key, and this client has none."),
             "Ask the person to name one with `--as NAME` or `TOOLCTL_KEY_FILE`.",
         )
