@@ -82,7 +82,8 @@ fn run<W: Way>(open: impl Fn(&Daemon, &str) -> W) -> Story {
     let nobody = daemon.make_key(&json!({"name": "nobody", "kind": "agent", "groups": []}));
     let nobody = nobody["key"].as_str().expect("a key").to_owned();
     let anna = daemon.approver("anna");
-    let stranger = format!("{}x", &agent[..agent.len() - 1]);
+    let (rest, last) = agent.split_at(agent.len() - 1);
+    let stranger = format!("{rest}{}", if last == "x" { "y" } else { "x" });
     let first = daemon.audit("").len();
 
     let (mut bots, mut nobodys, mut strangers) =

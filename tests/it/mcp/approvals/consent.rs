@@ -69,7 +69,7 @@ fn something_else_typed_is_asked_once_more_and_then_people_decide() {
     assert!(message.starts_with("That was not the digest; nothing has run."), "{message}");
     let pending = client.call(&answer(&again, &json!({"action": "accept", "content": {}})));
     assert_eq!((status(&pending).as_str(), world.state(&pending).as_str()), ("approval_pending", "awaiting_approval"));
-    let id = &pending["structuredContent"]["approval_id"];
+    let id = &pending["_meta"]["dev.toolctl/approval"]["id"];
     world.anna_says("approve");
     let wait = json!({"name": "toolctl_wait", "arguments": {"approval_id": id}});
     is_paused(&client.ask("tools/call", wait));
