@@ -137,9 +137,9 @@ fn a_restart_between_requests_is_not_noticed() {
         }
         assert_eq!(tickets(&daemon), 2 * (round + 1));
         if round % 2 == 0 {
-            drop(daemon.terminate())
+            assert_eq!(daemon.terminate(), Some(0));
         } else {
-            daemon.kill()
+            daemon.kill();
         }
         daemon.restart();
         let told = [(); 2].map(|()| bridge.talk.notified("notifications/tools/list_changed"));

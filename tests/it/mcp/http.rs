@@ -33,8 +33,8 @@ fn both_eras_are_served_on_both_doors() {
     assert_eq!(daemon.audit("tool=create_ticket&kind=call.completed").len(), 1);
 }
 
-/// What it is about, the two headers, the body; status and code of the answer.
-type Row<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Value, u16, i64);
+/// What is wrong, the revision and the method in the headers, the body; then the status and the code.
+type Row = (&'static str, Option<&'static str>, Option<&'static str>, Value, u16, i64);
 
 #[test]
 fn every_row_of_the_error_table() {
@@ -53,7 +53,7 @@ fn every_row_of_the_error_table() {
     };
     let version = Some(MODERN);
     let list = Some("tools/list");
-    let rows: [Row<'_>; 19] = [
+    let rows: [Row; 19] = [
         ("no request", version, list, json!({"jsonrpc": "2.0", "id": 1}), 400, -32_600),
         ("no JSON-RPC", version, list, json!({"id": 1, "method": "tools/list"}), 400, -32_600),
         ("a batch", version, list, json!([with(said(MODERN))]), 400, -32_600),
