@@ -22,6 +22,8 @@ const LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Ended sessions that are remembered; beyond it the oldest is forgotten, and its id is good again until it
 /// expires. A session carries no right that its caller does not have without it.
 const MOST_ENDED: usize = 16_384;
+/// Sessions whose ids need not be opened again; when there are more, all are opened once more.
+const MOST_OPENED: usize = 256;
 /// Bytes of the client's capabilities in an id, which travels in a header.
 const MOST_CAPABILITIES: usize = 4_096;
 /// Characters of the client's name in an id.
@@ -75,6 +77,8 @@ pub struct Sessions {
     seal: Seal,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
     chance: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
+    /// Sessions by their ids, opened before: a seal costs more than all else that the door does for a request.
+    opened: Mutex<HashMap<String, Arc<Session>>>,
     ended: Mutex<Ended>,
     /// The open stream of each session, by its nonce.
     streams: Mutex<HashMap<String, (u64, Shutdown)>>,
@@ -93,7 +97,14 @@ impl Sessions {
         now: impl Fn() -> Timestamp + Send + Sync + 'static,
         chance: impl Fn() -> [u8; 16] + Send + Sync + 'static,
     ) -> Self {
-        Self { seal, now: Box::new(now), chance: Box::new(chance), ended: Mutex::default(), streams: Mutex::default() }
+        Self {
+            seal,
+            now: Box::new(now),
+            chance: Box::new(chance),
+            opened: Mutex::default(),
+            ended: Mutex::default(),
+            streams: Mutex::default(),
+        }
     }
 
     /// Begins a session of `caller`; gives its id, which is visible ASCII.
@@ -112,21 +123,34 @@ impl Sessions {
     }
 
     /// The session of this id, when it is ours, has neither expired nor ended, and is `caller`'s.
-    pub fn find(&self, id: &str, caller: &str) -> Option<(Session, Version)> {
-        let session: Session = self.seal.open(LABEL, id)?;
+    pub fn find(&self, id: &str, caller: &str) -> Option<(Arc<Session>, Version)> {
+        let session = self.open(id)?;
         let version = session.version()?;
         let live = (self.now)().micros() < session.expires && session.caller == caller && !self.has_ended(&session);
         live.then_some((session, version))
     }
 
+    fn open(&self, id: &str) -> Option<Arc<Session>> {
+        if let Some(session) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
+            return Some(Arc::clone(session));
+        }
+        let session: Arc<Session> = Arc::new(self.seal.open(LABEL, id)?);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.len() >= MOST_OPENED {
+            opened.clear();
+        }
+        opened.insert(id.to_owned(), Arc::clone(&session));
+        Some(session)
+    }
+
     /// Ends a session and its stream.
-    pub fn end(&self, session: Session) {
+    pub fn end(&self, session: &Session) {
         if let Some((_, stream)) = self.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.nonce) {
             stream.begin();
         }
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.nonces.insert(session.nonce.clone()) {
-            ended.order.push_back(session.nonce);
+            ended.order.push_back(session.nonce.clone());
         }
         while ended.order.len() > MOST_ENDED {
             if let Some(oldest) = ended.order.pop_front() {
@@ -208,7 +232,7 @@ mod tests {
         let restarted = sessions(&clock, 1);
         let (session, version) = restarted.find(&id, "agent:bot").expect("the session");
         assert_eq!((version, session.client.as_deref()), (Version::V2025_06_18, Some("Bot\u{1f916} 1")));
-        assert_eq!(Value::Object(session.capabilities), json!({"elicitation": {"form": {}}}), "what fits");
+        assert_eq!(Value::Object(session.capabilities.clone()), json!({"elicitation": {"form": {}}}), "what fits");
         assert_eq!(restarted.find(&id, "agent:other"), None, "another caller's");
         assert_eq!(sessions(&clock, 2).find(&id, "agent:bot"), None, "another daemon's");
         assert_eq!(restarted.find("x", "agent:bot"), None);
@@ -224,7 +248,7 @@ mod tests {
         let (session, _) = sessions.find(&one, "a").unwrap();
         let stream = Shutdown::new();
         let _place = sessions.stream(&session, stream.clone());
-        sessions.end(session);
+        sessions.end(&session);
         assert!(stream.has_begun(), "its stream ends with it");
         assert_eq!(sessions.find(&one, "a"), None);
         assert!(sessions.find(&two, "a").is_some());
@@ -236,7 +260,7 @@ mod tests {
         let id = sessions.begin(Version::V2025_11_25, &opening(), "a".to_owned());
         let (session, _) = sessions.find(&id, "a").unwrap();
         for number in 0..MOST_ENDED + 10 {
-            sessions.end(Session { nonce: number.to_string(), ..session.clone() });
+            sessions.end(&Session { nonce: number.to_string(), ..(*session).clone() });
         }
         let ended = sessions.ended.lock().unwrap();
         assert_eq!((ended.nonces.len(), ended.order.len()), (MOST_ENDED, MOST_ENDED));

@@ -32,7 +32,7 @@ pub(super) struct Ground {
     /// The revision it is in.
     pub(super) version: Version,
     /// Its session, when it has one.
-    pub(super) session: Option<Session>,
+    pub(super) session: Option<Arc<Session>>,
 }
 
 impl Endpoint {
@@ -79,7 +79,8 @@ impl Endpoint {
         let Ground { version, session } = ground;
         let asks = session.as_ref().filter(|_| accepts.stream).map(|session| self.mcp.asks.of(&session.nonce));
         let running = session.as_ref().map(|session| self.running.begin(&session.nonce, id, gone.clone()));
-        let (client, capabilities) = session.map(|session| (session.client, session.capabilities)).unwrap_or_default();
+        let (client, capabilities) =
+            session.map(|session| (session.client.clone(), session.capabilities.clone())).unwrap_or_default();
         let exchange = Exchange {
             version,
             presented: arrival.presented.clone(),
@@ -198,8 +199,8 @@ impl Endpoint {
         let exchange = Exchange {
             version,
             presented: arrival.presented,
-            client: session.client,
-            capabilities: Arc::new(session.capabilities),
+            client: session.client.clone(),
+            capabilities: Arc::new(session.capabilities.clone()),
             meta: Arc::default(),
             header_key: None,
             header_trace: None,
@@ -221,7 +222,7 @@ impl Endpoint {
         match self.session_of(arrival) {
             Ok(Some((session, _))) => {
                 self.mcp.asks.of(&session.nonce).end();
-                self.sessions.end(session);
+                self.sessions.end(&session);
                 empty(StatusCode::NO_CONTENT)
             }
             Ok(None) => not_allowed("POST"),
@@ -230,7 +231,7 @@ impl Endpoint {
     }
 
     /// The session that a request without a body is about; none when it is about none, or of a modern client.
-    fn session_of(&self, arrival: &Arrival) -> Result<Option<(Session, Version)>, Fault> {
+    fn session_of(&self, arrival: &Arrival) -> Result<Option<(Arc<Session>, Version)>, Fault> {
         if is_modern(&arrival.headers)? {
             return Ok(None);
         }
