@@ -86,8 +86,10 @@ impl Daemon {
         let pepper = folder.pepper()?;
         let seal = Seal::new(pepper.hash(SEAL));
         let rules = rules::load(&plan, None)?;
-        let listeners = listen(&plan).await?;
+        // The store first, as only one daemon can have it: of two that start at once, the other one then leaves
+        // the socket alone.
         let store = Arc::new(RedbStore::open_armed(&folder.store(), plan.fail_point)?);
+        let listeners = listen(&plan).await?;
         let clock = Arc::new(SystemClock::default());
         if let Some(last) = last_record(&store).await? {
             clock.not_before(last);

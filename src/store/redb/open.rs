@@ -71,7 +71,7 @@ impl OpenStore {
     /// What to do about it.
     pub const fn hint(&self) -> &'static str {
         match self {
-            Self::InUse(_) => "stop the other daemon, or choose another `--data-dir`",
+            Self::InUse(_) => "use it as it is, stop it with `toolctl stop`, or choose another `--data-dir`",
             Self::Newer { .. } => "use the newer program that wrote it, or choose another `--data-dir`",
             Self::Damaged { .. } => {
                 "nothing was changed: keep the file, restore the state folder from a backup, or choose another `--data-dir`"
