@@ -145,6 +145,7 @@ impl Pipeline {
         for _ in 0..POLICY_ATTEMPTS {
             let rules = self.rules();
             let permit = rules.policies.decide(&case.request())?;
+            let permit = if asked.ask_people { permit.asking_people()? } else { permit };
             let people = |group: &str| self.ports.authn.people_in(group, now);
             if let Err(nobody) = approval::satisfiable(permit.requirements(), &principal, people) {
                 // What was answered stays answered, even if nobody could approve it any more.

@@ -50,6 +50,7 @@ fn submission(mut visit: Visit) -> Result<(Submission, OwnedSemaphorePermit), De
         dry_run: request.dry_run,
         reason: request.reason,
         wait,
+        ask_people: request.approval.is_some(),
         transport: "rest",
     };
     Ok((submission, visit.slot))

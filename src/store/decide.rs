@@ -113,8 +113,9 @@ fn refuse(facts: &mut dyn Facts, opening: &Opening) -> Result<Option<Opened>, Un
     if call.state != CallState::AwaitingApproval || opening.confirmation().is_some() {
         return Ok(None);
     }
-    // Only the same request as it was sent: the key must stand for it ever after.
-    if let Some(waiting) = facts.identical(call)?.filter(|waiting| waiting.fingerprint == call.fingerprint) {
+    // Only the same request as it was sent, for which as many people are asked: the key must stand for it ever after.
+    let same = |waiting: &Call| waiting.fingerprint == call.fingerprint && asks_as_much(waiting, call);
+    if let Some(waiting) = facts.identical(call)?.filter(same) {
         return Ok(Some(Opened::Attached(waiting)));
     }
     if facts.pending_of(&call.principal) >= opening.fatigue().most_pending {
@@ -122,6 +123,13 @@ fn refuse(facts: &mut dyn Facts, opening: &Opening) -> Result<Option<Opened>, Un
     }
     let rejected = facts.rejections(&call.principal, &call.tool)?;
     Ok(circuit(&rejected, opening.fatigue(), now).map(|until| Opened::CircuitOpen { until }))
+}
+
+/// Whether everything that `call` asks for is asked for `waiting`.
+fn asks_as_much(waiting: &Call, call: &Call) -> bool {
+    let needs = |call: &Call| call.approval.as_ref().map(|approval| approval.requirements.clone()).unwrap_or_default();
+    let asked = needs(waiting);
+    needs(call).iter().all(|need| asked.contains(need))
 }
 
 /// The write of an opening that was not refused and runs outside the store; none when it takes facts to

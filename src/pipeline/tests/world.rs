@@ -235,6 +235,7 @@ impl World {
             dry_run: false,
             reason: None,
             wait: Duration::ZERO,
+            ask_people: false,
             transport: "rest",
         }
     }
