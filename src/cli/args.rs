@@ -7,11 +7,13 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 mod call;
+mod flow;
 mod govern;
 mod people;
 mod words;
 
 pub use call::{CallArgs, CallFlags, CheckArgs, CheckFlags};
+pub use flow::{RunArgs, WorkflowCommand};
 pub use govern::{AuditCommand, AuditFilter, DeskCommand, KeysCommand, KeysCreateArgs, PolicyCommand};
 pub use people::{ApprovalsCommand, ApproveArgs, CallsCommand, DenyArgs, PageArgs, ToolsCommand};
 
@@ -120,6 +122,11 @@ pub enum Command {
     Call(CallArgs),
     /// Wait until calls have ended
     Wait(WaitArgs),
+    /// Run a workflow
+    Run(RunArgs),
+    /// Look at a workflow without running it
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
     /// Approve what waits for people; without an ID, an inbox
     Approve(ApproveArgs),
     /// Reject what waits for people

@@ -7,6 +7,7 @@ mod context;
 mod dossier;
 mod dynamic;
 mod error;
+mod flow;
 mod import;
 mod outcome;
 mod prompt;

@@ -19,6 +19,7 @@ mod serve;
 mod tools;
 mod typed;
 mod wait;
+mod workflow;
 
 use std::ffi::OsString;
 
@@ -49,6 +50,8 @@ fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, C
         Command::Demo(args) => demo::run(cx, &args),
         Command::Call(args) => call::run(cx, &args, theirs),
         Command::Wait(args) => wait::run(cx, &args),
+        Command::Run(args) => workflow::run(cx, &args),
+        Command::Workflow(command) => workflow::look(cx, &command),
         Command::Approve(args) => approve::approve(cx, &args),
         Command::Deny(args) => approve::deny(cx, &args),
         Command::Approvals(command) => approvals::run(cx, command),

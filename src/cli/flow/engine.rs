@@ -1,0 +1,321 @@
+//! Takes the steps of a run in their order, independent ones at once. It keeps nothing: each call has a key made of
+//! the run and its step, so that a run that is started again finds what was done and goes on where it stopped.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::arguments::Tools;
+use super::caller::{Caller, Ended, Waits, Wanted};
+use super::definition::{Section, Step, Workflow};
+use super::report::{CallNote, Report, RunState, StepReport, StepState};
+use super::scope::Scope;
+use super::work;
+use crate::api::calls::Call;
+use crate::cli::error::{CliError, Exit};
+
+/// Calls of one run that are under way at once, over all its steps.
+const MOST_AT_ONCE: usize = 64;
+
+/// What happens while a run is under way.
+pub enum Told<'a> {
+    /// A step begins with so many calls.
+    Began(&'a Step, usize),
+    /// A call waits for people.
+    Waits(&'a Step, &'a Call),
+    /// A call of a step ended.
+    Ended(&'a Step, &'a CallNote, usize),
+    /// A step is over.
+    Over(&'a StepReport),
+}
+
+/// A run under way.
+pub struct Engine<'a> {
+    workflow: &'a Workflow,
+    tools: &'a Tools,
+    caller: Arc<Caller>,
+    scope: Scope,
+    states: Vec<State>,
+    tell: &'a mut dyn FnMut(&Told<'_>),
+}
+
+/// Where a step stands.
+enum State {
+    /// Not yet looked at.
+    Waiting,
+    /// Its calls are being made.
+    Running(Running),
+    /// Over, or not to be had now.
+    Over(StepReport),
+}
+
+struct Running {
+    wanted: Vec<Wanted>,
+    is_list: bool,
+    next: usize,
+    under_way: usize,
+    outputs: Vec<Value>,
+    notes: Vec<CallNote>,
+    failed: Option<CliError>,
+    open: Option<CliError>,
+}
+
+impl<'a> Engine<'a> {
+    /// A run that has not begun.
+    pub fn new(
+        workflow: &'a Workflow,
+        tools: &'a Tools,
+        caller: Arc<Caller>,
+        run: &str,
+        inputs: &Map<String, Value>,
+        tell: &'a mut dyn FnMut(&Told<'_>),
+    ) -> Self {
+        let states = workflow.steps.iter().map(|_| State::Waiting).collect();
+        Self { workflow, tools, caller, scope: Scope::new(run, &workflow.name, inputs), states, tell }
+    }
+
+    /// Takes every step there is to take.
+    pub async fn run(mut self) -> Report {
+        self.section(Section::Step).await;
+        let failure = self.failure();
+        if self.is_open() {
+            return self.report(RunState::Open, failure);
+        }
+        if let Some((step, error)) = &failure {
+            self.scope.failed(step, error);
+            self.section(Section::OnFailure).await;
+        }
+        self.section(Section::Finally).await;
+        if self.is_open() {
+            return self.report(RunState::Open, failure);
+        }
+        let state = if failure.is_none() && self.failure().is_none() { RunState::Succeeded } else { RunState::Failed };
+        let failure = failure.or_else(|| self.failure());
+        self.report(state, failure)
+    }
+
+    /// Takes the steps of one section until nothing more can be done.
+    async fn section(&mut self, section: Section) {
+        let mut calls: JoinSet<(usize, usize, Ended)> = JoinSet::new();
+        let (waits, mut waiting) = mpsc::unbounded_channel();
+        loop {
+            while let Some(place) = self.ready(section) {
+                self.begin(place);
+            }
+            self.launch(&mut calls, &waits);
+            tokio::select! {
+                biased;
+                Some((place, _, call)) = waiting.recv() => {
+                    if let Some(step) = self.workflow.steps.get(place) {
+                        (self.tell)(&Told::Waits(step, &call));
+                    }
+                }
+                ended = calls.join_next() => match ended {
+                    None => break,
+                    Some(Ok((place, item, ended))) => self.note(place, item, ended),
+                    Some(Err(lost)) => {
+                        tracing::error!("a call was lost: {lost}");
+                        break;
+                    }
+                },
+            }
+        }
+    }
+
+    /// The next step that can be decided about: everything it needs is over.
+    fn ready(&self, section: Section) -> Option<usize> {
+        let steps = self.workflow.steps.iter().zip(&self.states).enumerate();
+        steps
+            .filter(|(_, (step, state))| step.section == section && matches!(state, State::Waiting))
+            .find(|(_, (step, _))| step.needs.iter().all(|id| self.over(id).is_some()))
+            .map(|(place, _)| place)
+    }
+
+    fn over(&self, id: &str) -> Option<&StepReport> {
+        let place = self.workflow.steps.iter().position(|step| step.id == id)?;
+        match self.states.get(place) {
+            Some(State::Over(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Decides about a step: skipped, failed before anything was sent, or its calls.
+    fn begin(&mut self, place: usize) {
+        let Some(step) = self.workflow.steps.get(place) else { return };
+        let needs: Vec<_> = step.needs.iter().filter_map(|id| self.over(id)).collect();
+        let report = StepReport::of(step);
+        let stopped =
+            needs.iter().find(|need| matches!(need.state, StepState::Failed | StepState::Open | StepState::Stopped));
+        if let Some(need) = stopped {
+            let because = format!("`{}` {}", need.id, need.state.told());
+            return self.finish(place, StepReport { state: StepState::Stopped, because: Some(because), ..report });
+        }
+        if let (None, Some(need)) = (&step.when, needs.iter().find(|need| need.state == StepState::Skipped)) {
+            let because = format!("`{}` was skipped", need.id);
+            return self.finish(place, StepReport { state: StepState::Skipped, because: Some(because), ..report });
+        }
+        let is_harmless = self.tools.get(&step.tool).is_some_and(work::is_harmless);
+        match work::of(step, &self.workflow.name, &self.scope, is_harmless) {
+            Err(message) => {
+                let error = CliError::new(Exit::Usage, "expression-failed", message);
+                self.finish(place, StepReport { state: StepState::Failed, error: Some(error), ..report });
+            }
+            Ok(None) => {
+                let because = step.when.as_ref().map(|when| format!("`{}` does not hold", when.text()));
+                self.finish(place, StepReport { state: StepState::Skipped, because, ..report });
+            }
+            Ok(Some(wanted)) => {
+                (self.tell)(&Told::Began(step, wanted.len()));
+                let count = wanted.len();
+                let running = Running {
+                    is_list: step.for_each.is_some(),
+                    next: 0,
+                    under_way: 0,
+                    outputs: vec![Value::Null; count],
+                    notes: Vec::new(),
+                    failed: None,
+                    open: None,
+                    wanted,
+                };
+                self.stand(place, State::Running(running));
+                self.end_if_over(place);
+            }
+        }
+    }
+
+    /// Sends as many calls as may be under way.
+    fn launch(&mut self, calls: &mut JoinSet<(usize, usize, Ended)>, waits: &Waits) {
+        for (place, (step, state)) in self.workflow.steps.iter().zip(&mut self.states).enumerate() {
+            let State::Running(running) = state else { continue };
+            while calls.len() < MOST_AT_ONCE && running.under_way < step.max_parallel && running.may_go_on() {
+                let Some(wanted) = running.wanted.get(running.next).cloned() else { break };
+                let item = running.next;
+                running.next += 1;
+                running.under_way += 1;
+                let (caller, waits) = (Arc::clone(&self.caller), waits.clone());
+                calls.spawn(async move { (place, item, caller.make(&wanted, (place, item), &waits).await) });
+            }
+        }
+    }
+
+    /// Takes note of how a call ended.
+    fn note(&mut self, place: usize, item: usize, ended: Ended) {
+        let (Some(step), Some(State::Running(running))) = (self.workflow.steps.get(place), self.states.get_mut(place))
+        else {
+            return;
+        };
+        running.under_way -= 1;
+        let key = running.wanted.get(item).map(|wanted| wanted.key.clone()).unwrap_or_default();
+        let note = CallNote::of(item, key, &ended);
+        match ended {
+            Ended::Done(call) => {
+                if let Some(output) = running.outputs.get_mut(item) {
+                    *output = call.output.unwrap_or(Value::Null);
+                }
+            }
+            Ended::Failed(error, _) => running.failed = running.failed.take().or(Some(error)),
+            Ended::Open(error, _) => {
+                let worse =
+                    running.open.as_ref().is_none_or(|open| open.exit == Exit::Pending && error.exit != Exit::Pending);
+                if worse {
+                    running.open = Some(error);
+                }
+            }
+        }
+        (self.tell)(&Told::Ended(step, &note, running.wanted.len()));
+        running.notes.push(note);
+        self.end_if_over(place);
+    }
+
+    fn end_if_over(&mut self, place: usize) {
+        let (Some(step), Some(state)) = (self.workflow.steps.get(place), self.states.get_mut(place)) else { return };
+        let State::Running(running) = state else { return };
+        if running.under_way > 0 || (running.next < running.wanted.len() && running.may_go_on()) {
+            return;
+        }
+        let Running { is_list, outputs, mut notes, failed, open, .. } = running.take();
+        notes.sort_by_key(|note| note.item);
+        let (state, error) = match (failed, open) {
+            (Some(error), _) => (StepState::Failed, Some(error)),
+            (None, Some(error)) => (StepState::Open, Some(error)),
+            (None, None) => (StepState::Succeeded, None),
+        };
+        let output = if is_list { Value::Array(outputs) } else { outputs.into_iter().next().unwrap_or(Value::Null) };
+        self.finish(place, StepReport { state, error, output, calls: notes, ..StepReport::of(step) });
+    }
+
+    fn finish(&mut self, place: usize, report: StepReport) {
+        if report.state.is_settled() {
+            self.scope.step(&report);
+        }
+        (self.tell)(&Told::Over(&report));
+        self.stand(place, State::Over(report));
+    }
+
+    fn stand(&mut self, place: usize, state: State) {
+        if let Some(slot) = self.states.get_mut(place) {
+            *slot = state;
+        }
+    }
+
+    fn reports(&self) -> impl Iterator<Item = &StepReport> {
+        self.states.iter().filter_map(|state| match state {
+            State::Over(report) => Some(report),
+            State::Waiting | State::Running(_) => None,
+        })
+    }
+
+    /// The first step that failed, in the order of the file.
+    fn failure(&self) -> Option<(String, CliError)> {
+        let failed = self.reports().find(|report| report.state == StepState::Failed)?;
+        Some((failed.id.clone(), failed.error.clone()?))
+    }
+
+    fn is_open(&self) -> bool {
+        self.reports().any(|report| report.state == StepState::Open)
+    }
+
+    fn report(self, state: RunState, failure: Option<(String, CliError)>) -> Report {
+        let outputs = if state == RunState::Succeeded {
+            self.workflow.outputs.value(&self.scope.value())
+        } else {
+            Ok(Value::Object(Map::new()))
+        };
+        let (state, failure, outputs) = match outputs {
+            Ok(outputs) => (state, failure, outputs),
+            Err(message) => {
+                let error = CliError::new(Exit::Usage, "expression-failed", message);
+                (RunState::Failed, Some(("outputs".to_owned(), error)), Value::Object(Map::new()))
+            }
+        };
+        let steps = self.states.into_iter().zip(&self.workflow.steps).map(|(state, step)| match state {
+            State::Over(report) => report,
+            State::Waiting | State::Running(_) => StepReport::of(step),
+        });
+        Report { state, failure, outputs, steps: steps.collect() }
+    }
+}
+
+impl Running {
+    /// Whether further items are sent: not after a failure, nor when the daemon cannot be reached. While people
+    /// think, the rest is asked for.
+    fn may_go_on(&self) -> bool {
+        self.failed.is_none() && self.open.as_ref().is_none_or(|error| error.exit == Exit::Pending)
+    }
+
+    fn take(&mut self) -> Self {
+        let empty = Self {
+            wanted: Vec::new(),
+            is_list: self.is_list,
+            next: 0,
+            under_way: 0,
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            failed: None,
+            open: None,
+        };
+        std::mem::replace(self, empty)
+    }
+}

@@ -1,0 +1,32 @@
+//! Workflows as their users meet them: a file, a daemon, and runs that are stopped and go on.
+
+mod examples;
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Daemon, Story};
+
+/// A file of `examples/`.
+fn example(name: &str) -> String {
+    path(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name))
+}
+
+fn path(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// `run FILE` with inputs, as JSON.
+fn run(daemon: &Daemon, file: &str, inputs: &[&str], more: &[&str]) -> Story {
+    let mut words = vec!["run", file, "-o", "json"];
+    inputs.iter().for_each(|input| words.extend(["--input", input]));
+    words.extend(more);
+    daemon.cli(&words)
+}
+
+/// The step of this name in what `run -o json` printed.
+fn step<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let steps = report["steps"].as_array().expect("steps");
+    steps.iter().find(|step| step["id"] == id).unwrap_or_else(|| panic!("no step `{id}` in {report}"))
+}
