@@ -8,4 +8,5 @@ pub mod calls;
 pub mod desk;
 pub mod endpoint;
 pub mod problem;
+pub mod runs;
 pub mod tools;

@@ -11,5 +11,6 @@ pub mod json;
 pub mod merkle;
 pub mod outcome;
 pub mod principal;
+pub mod run;
 pub mod time;
 pub mod tool;

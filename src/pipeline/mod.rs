@@ -10,6 +10,7 @@ pub mod opening;
 pub mod port;
 mod read;
 pub mod rulebook;
+mod runs;
 pub mod submission;
 pub mod sweep;
 mod waiters;
@@ -63,6 +64,8 @@ pub struct Ports {
     pub log: Arc<dyn Log>,
     /// Loading data into the desk.
     pub desk: Arc<dyn port::DeskImport>,
+    /// Remembering runs of workflows.
+    pub runs: Arc<dyn port::Runs>,
     /// Storing keys.
     pub keys: Arc<dyn port::Keys>,
     /// What runs tools.

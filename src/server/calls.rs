@@ -77,6 +77,7 @@ fn filter(request: &ListCalls, limit: usize) -> Result<CallFilter, Denial> {
         principal: page::parse("principal", request.principal.as_deref())?,
         tool: page::parse("tool", request.tool.as_deref())?,
         state: request.state.clone(),
+        run: page::parse("run", request.run.as_deref())?,
         since: page::parse("since", request.since.as_deref())?,
         before: page::parse("cursor", request.cursor.as_deref())?,
         limit,

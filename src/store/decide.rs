@@ -11,6 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
 use crate::domain::outcome::Outcome;
 use crate::domain::principal::Credential;
+use crate::domain::run::Run;
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::{Opening, Start};
 use crate::pipeline::port::{
@@ -275,6 +276,15 @@ pub(super) fn fate_of_call(call: &Call, now: Timestamp, retention: Retention) ->
 /// The fate of the tombstone of a call that ended at `closed_at`.
 pub(super) fn fate_of_tombstone(closed_at: Timestamp, now: Timestamp, retention: Retention) -> Fate {
     if is_older(closed_at, now, retention.tombstones) { Fate::Remove } else { Fate::Keep }
+}
+
+/// Whether a run is to be forgotten: with the bodies of its calls once it has ended, and with what is left of them
+/// when it never did.
+pub(super) fn is_old_run(run: &Run, now: Timestamp, retention: Retention) -> bool {
+    match &run.end {
+        Some(end) => is_older(end.at, now, retention.bodies),
+        None => is_older(run.began_at, now, retention.tombstones),
+    }
 }
 
 /// The record of a removal.

@@ -203,6 +203,7 @@ impl World {
             log: store.clone(),
             keys: store.clone(),
             desk: store.clone(),
+            runs: store.clone(),
             executors: tools.clone(),
             authn: people.clone(),
             control: Arc::new(Still),
