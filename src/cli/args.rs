@@ -13,7 +13,7 @@ mod people;
 mod words;
 
 pub use call::{CallArgs, CallFlags, CheckArgs, CheckFlags};
-pub use flow::{RunArgs, WorkflowCommand};
+pub use flow::{Picture, RunArgs, RunsCommand, WorkflowCommand};
 pub use govern::{AuditCommand, AuditFilter, DeskCommand, KeysCommand, KeysCreateArgs, PolicyCommand};
 pub use people::{ApprovalsCommand, ApproveArgs, CallsCommand, DenyArgs, PageArgs, ToolsCommand};
 
@@ -124,6 +124,9 @@ pub enum Command {
     Wait(WaitArgs),
     /// Run a workflow
     Run(RunArgs),
+    /// Look at runs of workflows, take one back
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Look at a workflow without running it
     #[command(subcommand)]
     Workflow(WorkflowCommand),

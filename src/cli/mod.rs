@@ -23,6 +23,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 pub use error::{CliError, Exit};
+pub use flow::decode::schema as workflow_schema;
 
 use args::{Cli, Command, Format, Globals};
 use context::Context;

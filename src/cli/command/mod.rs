@@ -13,6 +13,7 @@ mod keys;
 mod man;
 mod policy;
 mod record;
+mod runs;
 #[cfg(test)]
 mod script;
 mod serve;
@@ -51,6 +52,7 @@ fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, C
         Command::Call(args) => call::run(cx, &args, theirs),
         Command::Wait(args) => wait::run(cx, &args),
         Command::Run(args) => workflow::run(cx, &args),
+        Command::Runs(command) => runs::run(cx, command),
         Command::Workflow(command) => workflow::look(cx, &command),
         Command::Approve(args) => approve::approve(cx, &args),
         Command::Deny(args) => approve::deny(cx, &args),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::args::{RunArgs, WorkflowCommand};
+use crate::cli::args::{Picture, RunArgs, WorkflowCommand};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::flow::{self, Order, decode};
@@ -18,13 +18,23 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// For every end but success.
 pub fn run(cx: &Context, args: &RunArgs) -> Result<Exit, CliError> {
+    if args.plan || args.dry_run {
+        let Some(file) = &args.file else { return Err(CliError::usage("which file?")) };
+        return flow::plan(cx, file, &args.inputs, args.dry_run);
+    }
     let people = match args.wait {
         _ if args.no_wait => Duration::ZERO,
         Some(wait) => wait,
         None if cx.ui.seen.out => PATIENCE,
         None => Duration::ZERO,
     };
-    let order = Order { file: args.file.clone(), inputs: args.inputs.clone(), run: args.run.clone(), people };
+    let order = Order {
+        file: args.file.clone(),
+        inputs: args.inputs.clone(),
+        run: args.run.clone(),
+        from: args.from.clone(),
+        people,
+    };
     flow::run(cx, &order)
 }
 
@@ -35,6 +45,15 @@ pub fn run(cx: &Context, args: &RunArgs) -> Result<Exit, CliError> {
 pub fn look(cx: &Context, command: &WorkflowCommand) -> Result<Exit, CliError> {
     match command {
         WorkflowCommand::Validate { files, offline } => validate(cx, files, *offline),
+        WorkflowCommand::Plan { file, inputs } => flow::plan(cx, file, inputs, false),
+        WorkflowCommand::Graph { file, format } => {
+            let workflow = flow::load::sound(cx, file)?;
+            let picture = match format {
+                Picture::Mermaid => flow::mermaid(&workflow),
+                Picture::Svg => flow::svg(&workflow),
+            };
+            cx.ui.out(&picture).map(|()| Exit::Done)
+        }
         WorkflowCommand::Schema => cx.ui.document(&decode::schema()).map(|()| Exit::Done),
     }
 }

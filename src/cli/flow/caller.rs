@@ -12,11 +12,13 @@ use tokio::time::{Instant, sleep};
 use super::definition::Retry;
 use crate::api::calls::{self, Ask, Call, NewCall, ShowCall};
 use crate::api::problem::Problem;
+use crate::api::runs::{self, EndRun};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::outcome;
 use crate::client::{Client, ClientError};
 use crate::domain::denial::Code;
 use crate::domain::outcome::Effect;
+use crate::domain::run::RunVerdict;
 
 /// How long a daemon that is gone may take to come back.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(10);
@@ -105,6 +107,24 @@ impl Caller {
             pause = (pause * 2).min(LONGEST_BACKOFF);
         }
         Ended::Open(CliError::new(Exit::Failure, "internal", "no attempt was made"), None)
+    }
+
+    /// Tells the daemon how a run ended; the first word counts, so saying it again is harmless.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub async fn end(&self, run: &str, verdict: RunVerdict, detail: Value) -> Result<(), CliError> {
+        let end = EndRun { run: run.to_owned(), verdict, detail: Some(detail) };
+        let mut patience = Patience::new(Duration::ZERO, USUAL_TIMEOUT);
+        loop {
+            match self.client.send::<runs::End>(&end, self.answer_within).await {
+                Ok(_) => return Ok(()),
+                Err(error) => match patience.after(&error) {
+                    Some(pause) => sleep(pause).await,
+                    None => return Err(error.into()),
+                },
+            }
+        }
     }
 
     /// One attempt, asked for under its key until there is an answer.

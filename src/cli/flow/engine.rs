@@ -3,18 +3,20 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::arguments::Tools;
 use super::caller::{Caller, Ended, Waits, Wanted};
 use super::definition::{Section, Step, Workflow};
+use super::record::Begun;
 use super::report::{CallNote, Report, RunState, StepReport, StepState};
 use super::scope::Scope;
 use super::work;
 use crate::api::calls::Call;
 use crate::cli::error::{CliError, Exit};
+use crate::domain::run::RunVerdict;
 
 /// Calls of one run that are under way at once, over all its steps.
 const MOST_AT_ONCE: usize = 64;
@@ -38,6 +40,8 @@ pub struct Engine<'a> {
     caller: Arc<Caller>,
     scope: Scope,
     states: Vec<State>,
+    /// What is known of steps that are not looked at again.
+    settled: Map<String, Value>,
     tell: &'a mut dyn FnMut(&Told<'_>),
 }
 
@@ -68,12 +72,12 @@ impl<'a> Engine<'a> {
         workflow: &'a Workflow,
         tools: &'a Tools,
         caller: Arc<Caller>,
-        run: &str,
-        inputs: &Map<String, Value>,
+        begun: &Begun,
         tell: &'a mut dyn FnMut(&Told<'_>),
     ) -> Self {
         let states = workflow.steps.iter().map(|_| State::Waiting).collect();
-        Self { workflow, tools, caller, scope: Scope::new(run, &workflow.name, inputs), states, tell }
+        let scope = Scope::new(&begun.id, &workflow.name, &begun.plan);
+        Self { workflow, tools, caller, scope, states, settled: begun.settled.clone(), tell }
     }
 
     /// Takes every step there is to take.
@@ -81,7 +85,15 @@ impl<'a> Engine<'a> {
         self.section(Section::Step).await;
         let failure = self.failure();
         if self.is_open() {
-            return self.report(RunState::Open, failure);
+            return self.report(RunState::Open, None);
+        }
+        // From here on the failure counts, whatever a later start would find: what is done about it must not be
+        // done for a run that then goes on after all.
+        if failure.is_some()
+            && self.is_final()
+            && let Err(error) = self.end(RunVerdict::Failed).await
+        {
+            return self.report(RunState::Open, Some(error));
         }
         if let Some((step, error)) = &failure {
             self.scope.failed(step, error);
@@ -89,11 +101,30 @@ impl<'a> Engine<'a> {
         }
         self.section(Section::Finally).await;
         if self.is_open() {
-            return self.report(RunState::Open, failure);
+            return self.report(RunState::Open, None);
         }
-        let state = if failure.is_none() && self.failure().is_none() { RunState::Succeeded } else { RunState::Failed };
-        let failure = failure.or_else(|| self.failure());
-        self.report(state, failure)
+        let Some((_, failure)) = failure.or_else(|| self.failure()) else {
+            return match self.end(RunVerdict::Succeeded).await {
+                Ok(()) => self.report(RunState::Succeeded, None),
+                Err(error) => self.report(RunState::Open, Some(error)),
+            };
+        };
+        self.report(RunState::Failed, Some(failure))
+    }
+
+    /// Whether the failure stays one however often the run is started: it is in the record, or there are steps that
+    /// do something about it.
+    fn is_final(&self) -> bool {
+        let has_more = self.workflow.steps.iter().any(|step| step.section != Section::Step);
+        has_more || self.reports().any(StepReport::is_final)
+    }
+
+    /// Tells the daemon how the run ended, with the steps that must not be looked at again.
+    async fn end(&self, verdict: RunVerdict) -> Result<(), CliError> {
+        let unsuccessful =
+            self.reports().filter(|report| matches!(report.state, StepState::Failed | StepState::Stopped));
+        let steps: Map<String, Value> = unsuccessful.map(|report| (report.id.clone(), report.remembered())).collect();
+        self.caller.end(&self.scope.run, verdict, json!({"steps": steps})).await
     }
 
     /// Takes the steps of one section until nothing more can be done.
@@ -144,6 +175,9 @@ impl<'a> Engine<'a> {
     /// Decides about a step: skipped, failed before anything was sent, or its calls.
     fn begin(&mut self, place: usize) {
         let Some(step) = self.workflow.steps.get(place) else { return };
+        if let Some(report) = self.settled.get(&step.id).and_then(|known| StepReport::settled(step, known)) {
+            return self.finish(place, report);
+        }
         let needs: Vec<_> = step.needs.iter().filter_map(|id| self.over(id)).collect();
         let report = StepReport::of(step);
         let stopped =
@@ -157,7 +191,7 @@ impl<'a> Engine<'a> {
             return self.finish(place, StepReport { state: StepState::Skipped, because: Some(because), ..report });
         }
         let is_harmless = self.tools.get(&step.tool).is_some_and(work::is_harmless);
-        match work::of(step, &self.workflow.name, &self.scope, is_harmless) {
+        match work::of(step, &self.scope, is_harmless) {
             Err(message) => {
                 let error = CliError::new(Exit::Usage, "expression-failed", message);
                 self.finish(place, StepReport { state: StepState::Failed, error: Some(error), ..report });
@@ -267,34 +301,35 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// The first step that failed, in the order of the file.
+    /// The first step that failed, in the order of the file, and what to say of it.
     fn failure(&self) -> Option<(String, CliError)> {
         let failed = self.reports().find(|report| report.state == StepState::Failed)?;
-        Some((failed.id.clone(), failed.error.clone()?))
+        let mut error = failed.error.clone()?;
+        error.message = format!("step `{}` failed: {}", failed.id, error.message);
+        Some((failed.id.clone(), error))
     }
 
     fn is_open(&self) -> bool {
         self.reports().any(|report| report.state == StepState::Open)
     }
 
-    fn report(self, state: RunState, failure: Option<(String, CliError)>) -> Report {
-        let outputs = if state == RunState::Succeeded {
-            self.workflow.outputs.value(&self.scope.value())
-        } else {
-            Ok(Value::Object(Map::new()))
+    fn report(self, state: RunState, error: Option<CliError>) -> Report {
+        let outputs = match state {
+            RunState::Succeeded => self.workflow.outputs.value(&self.scope.value(None)),
+            RunState::Failed | RunState::Open => Ok(Value::Object(Map::new())),
         };
-        let (state, failure, outputs) = match outputs {
-            Ok(outputs) => (state, failure, outputs),
+        let (state, error, outputs) = match outputs {
+            Ok(outputs) => (state, error, outputs),
             Err(message) => {
-                let error = CliError::new(Exit::Usage, "expression-failed", message);
-                (RunState::Failed, Some(("outputs".to_owned(), error)), Value::Object(Map::new()))
+                let error = CliError::new(Exit::Usage, "expression-failed", format!("`outputs`: {message}"));
+                (RunState::Failed, Some(error), Value::Object(Map::new()))
             }
         };
         let steps = self.states.into_iter().zip(&self.workflow.steps).map(|(state, step)| match state {
             State::Over(report) => report,
             State::Waiting | State::Running(_) => StepReport::of(step),
         });
-        Report { state, failure, outputs, steps: steps.collect() }
+        Report { state, error, outputs, steps: steps.collect() }
     }
 }
 

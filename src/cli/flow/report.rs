@@ -83,8 +83,8 @@ pub struct StepReport {
 pub struct Report {
     /// How it stands.
     pub state: RunState,
-    /// The step that failed first, and why.
-    pub failure: Option<(String, CliError)>,
+    /// Why it did not succeed, when that is not the word of a step that is open.
+    pub error: Option<CliError>,
     /// What it gives.
     pub outputs: Value,
     /// Its steps, in the order of the file.
@@ -142,6 +142,38 @@ impl CallNote {
 }
 
 impl StepReport {
+    /// Whether it stands like this however often the run is started: the record says so, or its expressions do.
+    pub fn is_final(&self) -> bool {
+        let is_recorded = |call: &CallNote| !matches!(call.state.as_str(), "succeeded" | "refused");
+        let is_ours = self.error.as_ref().is_some_and(|error| error.code == "expression-failed");
+        self.state == StepState::Failed && (is_ours || self.calls.iter().any(is_recorded))
+    }
+
+    /// What a later start must know, so that it need not look at the step again.
+    pub fn remembered(&self) -> Value {
+        let error = self
+            .error
+            .as_ref()
+            .map(|error| json!({"code": error.code, "exit": error.exit.status(), "message": error.message}));
+        json!({"state": self.state, "error": error, "because": self.because})
+    }
+
+    /// A step as an earlier start of the run left it.
+    pub fn settled(step: &Step, known: &Value) -> Option<Self> {
+        let state = match known.get("state")?.as_str()? {
+            "failed" => StepState::Failed,
+            "stopped" => StepState::Stopped,
+            _ => return None,
+        };
+        let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+        let error = known.get("error").filter(|error| error.is_object()).map(|error| {
+            let exit = error.get("exit").and_then(Value::as_u64).and_then(Exit::of_status).unwrap_or(Exit::Failure);
+            let code = text(error, "code").unwrap_or_default();
+            CliError::new(exit, &code, text(error, "message").unwrap_or_default())
+        });
+        Some(Self { state, error, because: text(known, "because"), ..Self::of(step) })
+    }
+
     /// A step that was not looked at.
     pub fn of(step: &Step) -> Self {
         Self {
@@ -193,25 +225,23 @@ impl Report {
         })
     }
 
-    /// The error of a run that did not succeed, with the command that goes on.
-    pub fn error(&self, run: &str, go_on: &str) -> Option<CliError> {
-        let open = self.steps.iter().filter(|step| step.state == StepState::Open);
-        match self.state {
-            RunState::Succeeded => None,
-            RunState::Failed => {
-                let (step, mut error) = self.failure.clone()?;
-                error.message = format!("step `{step}` failed: {}", error.message);
-                Some(error)
-            }
-            RunState::Open => {
+    /// The error of a run that did not succeed; of one that can go on, with the command that does.
+    pub fn verdict(&self, run: &str, go_on: &str) -> Result<(), CliError> {
+        match (self.state, &self.error) {
+            (RunState::Succeeded, _) => Ok(()),
+            (RunState::Failed, Some(error)) => Err(error.clone()),
+            (RunState::Open, Some(error)) => Err(error.clone().attempt(go_on)),
+            (RunState::Failed | RunState::Open, None) => {
                 // What is worse than waiting for people is said first.
+                let open = self.steps.iter().filter(|step| step.state == StepState::Open);
                 let mut steps: Vec<_> = open.filter_map(|step| Some((step, step.error.clone()?))).collect();
                 steps.sort_by_key(|(_, error)| error.exit == Exit::Pending);
-                let (step, mut error) = steps.into_iter().next()?;
+                let Some((step, mut error)) = steps.into_iter().next() else {
+                    return Err(CliError::new(Exit::Failure, "internal", format!("run `{run}` stopped")).attempt(go_on));
+                };
                 error.message = format!("run `{run}` stopped at `{}`: {}", step.id, error.message);
                 error.tries.retain(|command| !command.starts_with("toolctl wait"));
-                error.tries.push(go_on.to_owned());
-                Some(error)
+                Err(error.attempt(go_on))
             }
         }
     }

@@ -237,6 +237,19 @@ impl Shape {
             }
         }
     }
+
+    /// The value as it is written, for a person who reads a plan.
+    pub fn written(&self) -> Value {
+        match self {
+            Self::Fixed(value) => value.clone(),
+            Self::Expression(source) => Value::String(format!("{{{{ {} }}}}", source.text())),
+            Self::Text(source) => Value::String(source.text().to_owned()),
+            Self::List(items) => Value::Array(items.iter().map(Self::written).collect()),
+            Self::Table(members) => {
+                Value::Object(members.iter().map(|(name, _, item)| (name.clone(), item.written())).collect())
+            }
+        }
+    }
 }
 
 /// A value for expressions.

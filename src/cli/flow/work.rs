@@ -25,15 +25,16 @@ pub fn is_harmless(tool: &Tool) -> bool {
 ///
 /// # Errors
 /// In words, when an expression has no value, or not the one it must have. Nothing has been sent then.
-pub fn of(step: &Step, workflow: &str, scope: &Scope, is_harmless: bool) -> Result<Option<Vec<Wanted>>, String> {
-    let whole = scope.value();
+pub fn of(step: &Step, scope: &Scope, is_harmless: bool) -> Result<Option<Vec<Wanted>>, String> {
+    let whole = scope.value(Some(&step.id));
+    let (run, workflow) = (scope.run_of(&step.id), &scope.workflow);
     if let Some(when) = &step.when
         && !when.holds(&whole)?
     {
         return Ok(None);
     }
     let make = |scope_of_item: &Dynamic, place: Option<usize>| -> Result<Wanted, String> {
-        let (key, is_of_run) = key(step, workflow, &scope.run, scope_of_item, place)?;
+        let (key, is_of_run) = key(step, workflow, run, scope_of_item, place)?;
         let reason = step.reason.as_ref().map(|reason| reason.value(scope_of_item)).transpose()?;
         Ok(Wanted {
             tool: step.tool.clone(),
@@ -41,7 +42,7 @@ pub fn of(step: &Step, workflow: &str, scope: &Scope, is_harmless: bool) -> Resu
             key,
             is_of_run,
             reason: Some(match reason {
-                None | Some(Value::Null) => format!("step `{}` of run `{}` of `{workflow}`", step.id, scope.run),
+                None | Some(Value::Null) => format!("step `{}` of run `{run}` of `{workflow}`", step.id),
                 Some(Value::String(text)) => text,
                 Some(other) => other.to_string(),
             }),
@@ -60,8 +61,8 @@ pub fn of(step: &Step, workflow: &str, scope: &Scope, is_harmless: bool) -> Resu
     }
     let mut wanted = Vec::with_capacity(items.len());
     let mut keys = BTreeSet::new();
-    for (place, item) in items.iter().enumerate() {
-        let call = make(&scope.of_item(item, place), Some(place)).map_err(|why| format!("item {place}: {why}"))?;
+    for (place, scope) in scope.of_items(&step.id, &items) {
+        let call = make(&scope, Some(place)).map_err(|why| format!("item {place}: {why}"))?;
         if !keys.insert(call.key.clone()) {
             return Err(format!("item {place}: `idempotency` gives `{}` for two items", call.key));
         }
