@@ -86,11 +86,11 @@ pub struct Caller {
 }
 
 /// Says that a call waits for people, while it does.
-pub type Waits = UnboundedSender<(usize, usize, Call)>;
+pub type Waits = UnboundedSender<(usize, Call)>;
 
 impl Caller {
-    /// Makes a call, again if it failed and that is allowed; `place` is named when it waits.
-    pub async fn make(&self, wanted: &Wanted, place: (usize, usize), waits: &Waits) -> Ended {
+    /// Makes a call, again if it failed and that is allowed; `place` is the step's, named when it waits.
+    pub async fn make(&self, wanted: &Wanted, place: usize, waits: &Waits) -> Ended {
         let attempts = wanted.retry.map_or(1, |retry| retry.attempts);
         let mut pause = wanted.retry.map_or(Duration::ZERO, |retry| retry.backoff);
         for attempt in 1.. {
@@ -109,16 +109,17 @@ impl Caller {
         Ended::Open(CliError::new(Exit::Failure, "internal", "no attempt was made"), None)
     }
 
-    /// Tells the daemon how a run ended; the first word counts, so saying it again is harmless.
+    /// Tells the daemon how a run ended, and gives the state that counts: the first word does, so saying it again is
+    /// harmless.
     ///
     /// # Errors
     /// When it cannot be told.
-    pub async fn end(&self, run: &str, verdict: RunVerdict, detail: Value) -> Result<(), CliError> {
+    pub async fn end(&self, run: &str, verdict: RunVerdict, detail: Value) -> Result<String, CliError> {
         let end = EndRun { run: run.to_owned(), verdict, detail: Some(detail) };
         let mut patience = Patience::new(Duration::ZERO, USUAL_TIMEOUT);
         loop {
             match self.client.send::<runs::End>(&end, self.answer_within).await {
-                Ok(_) => return Ok(()),
+                Ok(run) => return Ok(run.state),
                 Err(error) => match patience.after(&error) {
                     Some(pause) => sleep(pause).await,
                     None => return Err(error.into()),
@@ -128,7 +129,7 @@ impl Caller {
     }
 
     /// One attempt, asked for under its key until there is an answer.
-    async fn settle(&self, wanted: &Wanted, key: String, place: (usize, usize), waits: &Waits) -> Ended {
+    async fn settle(&self, wanted: &Wanted, key: String, place: usize, waits: &Waits) -> Ended {
         let new = NewCall {
             tool: wanted.tool.clone(),
             arguments: wanted.arguments.clone(),
@@ -163,7 +164,7 @@ impl Caller {
         &self,
         mut call: Call,
         patience: &mut Patience,
-        place: (usize, usize),
+        place: usize,
         waits: &Waits,
     ) -> Result<Call, ClientError> {
         let mut told = false;
@@ -172,7 +173,7 @@ impl Caller {
             let left = if is_running { patience.left_to_run() } else { patience.left_for_people() };
             if !is_running && !told {
                 // Nobody may be listening any more.
-                let _gone = waits.send((place.0, place.1, call.clone()));
+                let _gone = waits.send((place, call.clone()));
                 told = true;
             }
             if left.is_zero() {
@@ -287,7 +288,8 @@ fn refused(error: ClientError, wanted: &Wanted, key: &str) -> Ended {
         error.hint = None;
     }
     match error.exit {
-        Exit::Denied | Exit::Usage | Exit::ToolFailed | Exit::Conflict => Ended::Failed(error, None),
+        // A result that is no longer kept will not be kept again either.
+        Exit::Denied | Exit::Usage | Exit::ToolFailed | Exit::Conflict | Exit::Expired => Ended::Failed(error, None),
         _ => Ended::Open(error, None),
     }
 }

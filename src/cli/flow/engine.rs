@@ -1,6 +1,7 @@
 //! Takes the steps of a run in their order, independent ones at once. It keeps nothing: each call has a key made of
 //! the run and its step, so that a run that is started again finds what was done and goes on where it stopped.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -40,6 +41,8 @@ pub struct Engine<'a> {
     caller: Arc<Caller>,
     scope: Scope,
     states: Vec<State>,
+    /// What each step needs, by place.
+    needs: Vec<Vec<usize>>,
     /// What is known of steps that are not looked at again.
     settled: Map<String, Value>,
     tell: &'a mut dyn FnMut(&Told<'_>),
@@ -53,6 +56,14 @@ enum State {
     Running(Running),
     /// Over, or not to be had now.
     Over(StepReport),
+}
+
+/// Why a run is not done.
+enum Stop {
+    /// It failed.
+    Failed(CliError),
+    /// It can go on later; without an error, the word of its open steps counts.
+    Open(Option<CliError>),
 }
 
 struct Running {
@@ -77,39 +88,42 @@ impl<'a> Engine<'a> {
     ) -> Self {
         let states = workflow.steps.iter().map(|_| State::Waiting).collect();
         let scope = Scope::new(&begun.id, &workflow.name, &begun.plan);
-        Self { workflow, tools, caller, scope, states, settled: begun.settled.clone(), tell }
+        let places: BTreeMap<&str, usize> =
+            workflow.steps.iter().enumerate().map(|(place, step)| (step.id.as_str(), place)).collect();
+        let needs = workflow
+            .steps
+            .iter()
+            .map(|step| step.needs.iter().filter_map(|id| places.get(id.as_str()).copied()).collect());
+        let needs = needs.collect();
+        Self { workflow, tools, caller, scope, states, needs, settled: begun.settled.clone(), tell }
     }
 
     /// Takes every step there is to take.
     pub async fn run(mut self) -> Report {
-        self.section(Section::Step).await;
+        match self.take().await {
+            Ok(()) => self.report(RunState::Succeeded, None),
+            Err(Stop::Failed(error)) => self.report(RunState::Failed, Some(error)),
+            Err(Stop::Open(error)) => self.report(RunState::Open, error),
+        }
+    }
+
+    async fn take(&mut self) -> Result<(), Stop> {
+        self.section(Section::Step).await?;
         let failure = self.failure();
-        if self.is_open() {
-            return self.report(RunState::Open, None);
-        }
-        // From here on the failure counts, whatever a later start would find: what is done about it must not be
-        // done for a run that then goes on after all.
-        if failure.is_some()
-            && self.is_final()
-            && let Err(error) = self.end(RunVerdict::Failed).await
-        {
-            return self.report(RunState::Open, Some(error));
-        }
         if let Some((step, error)) = &failure {
+            // From here on the failure counts, whatever a later start would find: what is done about it must not be
+            // done for a run that then goes on after all.
+            if self.is_final() {
+                self.end(RunVerdict::Failed).await?;
+            }
             self.scope.failed(step, error);
-            self.section(Section::OnFailure).await;
+            self.section(Section::OnFailure).await?;
         }
-        self.section(Section::Finally).await;
-        if self.is_open() {
-            return self.report(RunState::Open, None);
+        self.section(Section::Finally).await?;
+        match failure.or_else(|| self.failure()) {
+            Some((_, error)) => Err(Stop::Failed(error)),
+            None => self.end(RunVerdict::Succeeded).await,
         }
-        let Some((_, failure)) = failure.or_else(|| self.failure()) else {
-            return match self.end(RunVerdict::Succeeded).await {
-                Ok(()) => self.report(RunState::Succeeded, None),
-                Err(error) => self.report(RunState::Open, Some(error)),
-            };
-        };
-        self.report(RunState::Failed, Some(failure))
     }
 
     /// Whether the failure stays one however often the run is started: it is in the record, or there are steps that
@@ -120,15 +134,22 @@ impl<'a> Engine<'a> {
     }
 
     /// Tells the daemon how the run ended, with the steps that must not be looked at again.
-    async fn end(&self, verdict: RunVerdict) -> Result<(), CliError> {
+    async fn end(&self, verdict: RunVerdict) -> Result<(), Stop> {
         let unsuccessful =
             self.reports().filter(|report| matches!(report.state, StepState::Failed | StepState::Stopped));
         let steps: Map<String, Value> = unsuccessful.map(|report| (report.id.clone(), report.remembered())).collect();
-        self.caller.end(&self.scope.run, verdict, json!({"steps": steps})).await
+        let ended = self.caller.end(&self.scope.run, verdict, json!({"steps": steps})).await;
+        let state = ended.map_err(|error| Stop::Open(Some(error)))?;
+        if state == RunVerdict::Cancelled.word() {
+            let message = format!("run `{}` was taken back", self.scope.run);
+            return Err(Stop::Failed(CliError::new(Exit::Conflict, "cancelled", message)));
+        }
+        Ok(())
     }
 
-    /// Takes the steps of one section until nothing more can be done.
-    async fn section(&mut self, section: Section) {
+    /// Takes the steps of one section until nothing more can be done. Once it comes back well, each of them is over
+    /// for good.
+    async fn section(&mut self, section: Section) -> Result<(), Stop> {
         let mut calls: JoinSet<(usize, usize, Ended)> = JoinSet::new();
         let (waits, mut waiting) = mpsc::unbounded_channel();
         loop {
@@ -138,7 +159,7 @@ impl<'a> Engine<'a> {
             self.launch(&mut calls, &waits);
             tokio::select! {
                 biased;
-                Some((place, _, call)) = waiting.recv() => {
+                Some((place, call)) = waiting.recv() => {
                     if let Some(step) = self.workflow.steps.get(place) {
                         (self.tell)(&Told::Waits(step, &call));
                     }
@@ -147,29 +168,35 @@ impl<'a> Engine<'a> {
                     None => break,
                     Some(Ok((place, item, ended))) => self.note(place, item, ended),
                     Some(Err(lost)) => {
-                        tracing::error!("a call was lost: {lost}");
-                        break;
+                        let error = CliError::new(Exit::Failure, "internal", format!("a call was lost: {lost}"));
+                        return Err(Stop::Open(Some(error)));
                     }
                 },
             }
         }
+        let steps = self.workflow.steps.iter().zip(&self.states).filter(|(step, _)| step.section == section);
+        let all_over =
+            steps.into_iter().all(|(_, state)| matches!(state, State::Over(report) if report.state.is_settled()));
+        if all_over { Ok(()) } else { Err(Stop::Open(None)) }
     }
 
     /// The next step that can be decided about: everything it needs is over.
     fn ready(&self, section: Section) -> Option<usize> {
-        let steps = self.workflow.steps.iter().zip(&self.states).enumerate();
-        steps
-            .filter(|(_, (step, state))| step.section == section && matches!(state, State::Waiting))
-            .find(|(_, (step, _))| step.needs.iter().all(|id| self.over(id).is_some()))
-            .map(|(place, _)| place)
+        let is_over = |place: &usize| matches!(self.states.get(*place), Some(State::Over(_)));
+        let is_ready = |place: usize, step: &Step| {
+            step.section == section
+                && matches!(self.states.get(place), Some(State::Waiting))
+                && self.needs.get(place).is_some_and(|needs| needs.iter().all(is_over))
+        };
+        self.workflow.steps.iter().enumerate().find(|(place, step)| is_ready(*place, step)).map(|(place, _)| place)
     }
 
-    fn over(&self, id: &str) -> Option<&StepReport> {
-        let place = self.workflow.steps.iter().position(|step| step.id == id)?;
-        match self.states.get(place) {
+    /// What a step needs, as far as it is over.
+    fn needed(&self, place: usize) -> impl Iterator<Item = &StepReport> {
+        self.needs.get(place).into_iter().flatten().filter_map(|need| match self.states.get(*need) {
             Some(State::Over(report)) => Some(report),
             _ => None,
-        }
+        })
     }
 
     /// Decides about a step: skipped, failed before anything was sent, or its calls.
@@ -178,7 +205,7 @@ impl<'a> Engine<'a> {
         if let Some(report) = self.settled.get(&step.id).and_then(|known| StepReport::settled(step, known)) {
             return self.finish(place, report);
         }
-        let needs: Vec<_> = step.needs.iter().filter_map(|id| self.over(id)).collect();
+        let needs: Vec<_> = self.needed(place).collect();
         let report = StepReport::of(step);
         let stopped =
             needs.iter().find(|need| matches!(need.state, StepState::Failed | StepState::Open | StepState::Stopped));
@@ -229,7 +256,7 @@ impl<'a> Engine<'a> {
                 running.next += 1;
                 running.under_way += 1;
                 let (caller, waits) = (Arc::clone(&self.caller), waits.clone());
-                calls.spawn(async move { (place, item, caller.make(&wanted, (place, item), &waits).await) });
+                calls.spawn(async move { (place, item, caller.make(&wanted, place, &waits).await) });
             }
         }
     }
@@ -306,11 +333,10 @@ impl<'a> Engine<'a> {
         let failed = self.reports().find(|report| report.state == StepState::Failed)?;
         let mut error = failed.error.clone()?;
         error.message = format!("step `{}` failed: {}", failed.id, error.message);
+        if failed.section == Section::Step {
+            error.tries.push(format!("toolctl run --run {} --from {}", self.scope.run, failed.id));
+        }
         Some((failed.id.clone(), error))
-    }
-
-    fn is_open(&self) -> bool {
-        self.reports().any(|report| report.state == StepState::Open)
     }
 
     fn report(self, state: RunState, error: Option<CliError>) -> Report {

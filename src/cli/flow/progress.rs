@@ -98,7 +98,7 @@ impl<'a> Progress<'a> {
             StepState::Succeeded => (Tone::Good, "✔"),
             StepState::Failed => (Tone::Bad, "✖"),
             StepState::Open => (Tone::Care, "⏸"),
-            StepState::Skipped | StepState::Stopped | StepState::Waiting => (Tone::Faint, "·"),
+            StepState::Skipped | StepState::Stopped | StepState::NotBegun => (Tone::Faint, "·"),
         };
         let mut said = Vec::new();
         match (report.calls.as_slice(), &report.output) {

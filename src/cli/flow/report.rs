@@ -25,7 +25,7 @@ pub enum RunState {
 #[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// Not looked at.
-    Waiting,
+    NotBegun,
     /// Done.
     Succeeded,
     /// It failed.
@@ -95,7 +95,7 @@ impl StepState {
     /// The word on the wire and in expressions.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
+            Self::NotBegun => "not_begun",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
@@ -107,7 +107,7 @@ impl StepState {
     /// The end of a sentence that starts with the step.
     pub const fn told(self) -> &'static str {
         match self {
-            Self::Waiting => "was not begun",
+            Self::NotBegun => "was not begun",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Skipped => "was skipped",
@@ -180,7 +180,7 @@ impl StepReport {
             id: step.id.clone(),
             section: step.section,
             tool: step.tool.clone(),
-            state: StepState::Waiting,
+            state: StepState::NotBegun,
             output: Value::Null,
             error: None,
             because: None,

@@ -105,7 +105,7 @@ fn a_deploy_asks_twice() {
     assert_eq!(version(&daemon), "canary v2");
     approve(&daemon, "#2");
     let report = deploy().exits(0).json();
-    assert_eq!((version(&daemon), &step(&report, "rollback")["state"]), (json!("v2"), &json!("waiting")));
+    assert_eq!((version(&daemon), &step(&report, "rollback")["state"]), (json!("v2"), &json!("not_begun")));
     assert_eq!(happened(&daemon, "send_message"), 1);
 }
 
