@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Subcommand, ValueEnum, ValueHint};
+use clap_complete::engine::ArgValueCandidates;
 
 use super::words::span;
+use crate::cli::dynamic::complete;
 
 /// `run`.
 #[derive(Debug, Args)]
@@ -21,7 +23,7 @@ pub struct RunArgs {
     #[arg(long = "input", short = 'i', value_name = "NAME=VALUE", action = ArgAction::Append)]
     pub inputs: Vec<String>,
     /// The run to go on with; or a name for a new one, made up when not given
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = ArgValueCandidates::new(complete::run_ids))]
     pub run: Option<String>,
     /// Do this step, and all that need it, again: a new run that takes the rest of the old one for done
     #[arg(long, value_name = "STEP", requires = "run")]
@@ -98,13 +100,13 @@ pub enum RunsCommand {
     /// Show one run and its calls
     Show {
         /// The run
-        #[arg(value_name = "RUN")]
+        #[arg(value_name = "RUN", add = ArgValueCandidates::new(complete::run_ids))]
         run: String,
     },
     /// Take a run back: what has not started never will
     Cancel {
         /// The run
-        #[arg(value_name = "RUN")]
+        #[arg(value_name = "RUN", add = ArgValueCandidates::new(complete::run_ids))]
         run: String,
     },
 }

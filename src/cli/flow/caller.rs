@@ -11,14 +11,13 @@ use tokio::time::{Instant, sleep};
 
 use super::definition::Retry;
 use crate::api::calls::{self, Ask, Call, NewCall, ShowCall};
+use crate::api::endpoint::Endpoint;
 use crate::api::problem::Problem;
-use crate::api::runs::{self, EndRun};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::outcome;
 use crate::client::{Client, ClientError};
 use crate::domain::denial::Code;
 use crate::domain::outcome::Effect;
-use crate::domain::run::RunVerdict;
 
 /// How long a daemon that is gone may take to come back.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(10);
@@ -109,17 +108,15 @@ impl Caller {
         Ended::Open(CliError::new(Exit::Failure, "internal", "no attempt was made"), None)
     }
 
-    /// Tells the daemon how a run ended, and gives the state that counts: the first word does, so saying it again is
-    /// harmless.
+    /// Carries out an operation that is harmless to repeat, however often its answer is lost.
     ///
     /// # Errors
-    /// When it cannot be told.
-    pub async fn end(&self, run: &str, verdict: RunVerdict, detail: Value) -> Result<String, CliError> {
-        let end = EndRun { run: run.to_owned(), verdict, detail: Some(detail) };
+    /// The daemon's own, and when it stays away.
+    pub async fn ask<E: Endpoint>(&self, request: &E::Request) -> Result<E::Reply, CliError> {
         let mut patience = Patience::new(Duration::ZERO, USUAL_TIMEOUT);
         loop {
-            match self.client.send::<runs::End>(&end, self.answer_within).await {
-                Ok(run) => return Ok(run.state),
+            match self.client.send::<E>(request, self.answer_within).await {
+                Ok(reply) => return Ok(reply),
                 Err(error) => match patience.after(&error) {
                     Some(pause) => sleep(pause).await,
                     None => return Err(error.into()),

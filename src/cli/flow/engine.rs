@@ -16,6 +16,7 @@ use super::report::{CallNote, Report, RunState, StepReport, StepState};
 use super::scope::Scope;
 use super::work;
 use crate::api::calls::Call;
+use crate::api::runs::{self, EndRun};
 use crate::cli::error::{CliError, Exit};
 use crate::domain::run::RunVerdict;
 
@@ -138,9 +139,10 @@ impl<'a> Engine<'a> {
         let unsuccessful =
             self.reports().filter(|report| matches!(report.state, StepState::Failed | StepState::Stopped));
         let steps: Map<String, Value> = unsuccessful.map(|report| (report.id.clone(), report.remembered())).collect();
-        let ended = self.caller.end(&self.scope.run, verdict, json!({"steps": steps})).await;
-        let state = ended.map_err(|error| Stop::Open(Some(error)))?;
-        if state == RunVerdict::Cancelled.word() {
+        let end = EndRun { run: self.scope.run.clone(), verdict, detail: Some(json!({"steps": steps})) };
+        // The first word counts, so saying it again is harmless.
+        let ended = self.caller.ask::<runs::End>(&end).await.map_err(|error| Stop::Open(Some(error)))?;
+        if ended.state == RunVerdict::Cancelled.word() {
             let message = format!("run `{}` was taken back", self.scope.run);
             return Err(Stop::Failed(CliError::new(Exit::Conflict, "cancelled", message)));
         }

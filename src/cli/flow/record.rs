@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::caller::Caller;
 use super::definition::{Section, Workflow};
 use crate::api::runs::{self, NewRun, Run, RunRef};
 use crate::cli::context::Context;
@@ -59,8 +60,8 @@ pub fn find(cx: &Context, id: &str) -> Result<Option<Begun>, CliError> {
 ///
 /// # Errors
 /// Exit 12 with what changed; the daemon's own.
-pub fn begin(cx: &Context, id: &str, workflow: &Workflow, plan: Plan) -> Result<Begun, CliError> {
-    let begun = send(cx, id, workflow, &plan)?;
+pub fn begin(cx: &Context, caller: &Caller, id: &str, workflow: &Workflow, plan: Plan) -> Result<Begun, CliError> {
+    let begun = send(cx, caller, id, workflow, &plan)?;
     if begun.is_old {
         same(id, &begun.plan, &plan)?;
     }
@@ -73,6 +74,7 @@ pub fn begin(cx: &Context, id: &str, workflow: &Workflow, plan: Plan) -> Result<
 /// Exit 2 when there is no such step, exit 12 when what was done is not what the file says now.
 pub fn again(
     cx: &Context,
+    caller: &Caller,
     old: &Begun,
     workflow: &Workflow,
     inputs: Map<String, Value>,
@@ -95,7 +97,7 @@ pub fn again(
     }
     let first = old.id.split_once('+').map_or(old.id.as_str(), |(first, _)| first);
     for number in 2..MOST_AGAIN {
-        let begun = send(cx, &format!("{first}+{number}"), workflow, &plan)?;
+        let begun = send(cx, caller, &format!("{first}+{number}"), workflow, &plan)?;
         if !begun.is_old {
             return Ok(begun);
         }
@@ -128,10 +130,10 @@ fn behind(workflow: &Workflow, step: &str) -> Result<BTreeSet<String>, CliError>
     }
 }
 
-fn send(cx: &Context, id: &str, workflow: &Workflow, plan: &Plan) -> Result<Begun, CliError> {
+fn send(cx: &Context, caller: &Caller, id: &str, workflow: &Workflow, plan: &Plan) -> Result<Begun, CliError> {
     let plan = serde_json::to_value(plan).unwrap_or_default();
     let new = NewRun { run: id.to_owned(), workflow: workflow.name.clone(), plan };
-    let run = cx.send::<runs::Begin>(&new)?;
+    let run = cx.run(caller.ask::<runs::Begin>(&new))??;
     let is_old = !run.changed;
     read(run, is_old)
 }

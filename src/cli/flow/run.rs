@@ -53,12 +53,13 @@ pub fn run(cx: &Context, order: &Order) -> Result<Exit, CliError> {
         (None, Some(known)) => remembered(cx, known)?,
         (None, None) => return Err(nothing_to_run(order)),
     };
-    let begun = begun(cx, order, &workflow, known)?;
+    let caller = Arc::new(Caller { client: cx.shared_client()?, answer_within: cx.deadline(), people: order.people });
+    let begun = begun(cx, &caller, order, &workflow, known)?;
     if begun.state == "cancelled" {
         return Err(CliError::new(Exit::Conflict, "cancelled", format!("run `{}` was taken back", begun.id))
             .hint("start a new run"));
     }
-    drive(cx, order, &workflow, &tools, &begun)
+    drive(cx, caller, &workflow, &tools, &begun)
 }
 
 /// Says what a run would ask for, and runs nothing. As a gate it has the exit status of the worst call.
@@ -74,7 +75,13 @@ pub fn plan(cx: &Context, file: &Path, given: &[String], is_gate: bool) -> Resul
 }
 
 /// The run, as the daemon has it now.
-fn begun(cx: &Context, order: &Order, workflow: &Workflow, known: Option<Begun>) -> Result<Begun, CliError> {
+fn begun(
+    cx: &Context,
+    caller: &Caller,
+    order: &Order,
+    workflow: &Workflow,
+    known: Option<Begun>,
+) -> Result<Begun, CliError> {
     let given = match &known {
         // What it was given when it began need not be said again.
         Some(known) if order.inputs.is_empty() => known.plan.inputs.clone(),
@@ -82,7 +89,7 @@ fn begun(cx: &Context, order: &Order, workflow: &Workflow, known: Option<Begun>)
     };
     match (&order.from, known) {
         (Some(step), Some(old)) => {
-            let begun = record::again(cx, &old, workflow, given, step)?;
+            let begun = record::again(cx, caller, &old, workflow, given, step)?;
             cx.ui.note(&format!("run {} does `{}` again from `{step}`", begun.id, old.id));
             Ok(begun)
         }
@@ -97,14 +104,25 @@ fn begun(cx: &Context, order: &Order, workflow: &Workflow, known: Option<Begun>)
                 }
             };
             let done_by = known.map(|known| known.plan.done_by).unwrap_or_default();
-            record::begin(cx, &id, workflow, Plan { workflow: workflow.document.clone(), inputs: given, done_by })
+            record::begin(
+                cx,
+                caller,
+                &id,
+                workflow,
+                Plan { workflow: workflow.document.clone(), inputs: given, done_by },
+            )
         }
     }
 }
 
-fn drive(cx: &Context, order: &Order, workflow: &Workflow, tools: &Tools, begun: &Begun) -> Result<Exit, CliError> {
+fn drive(
+    cx: &Context,
+    caller: Arc<Caller>,
+    workflow: &Workflow,
+    tools: &Tools,
+    begun: &Begun,
+) -> Result<Exit, CliError> {
     let go_on = format!("toolctl run --run {}", begun.id);
-    let caller = Arc::new(Caller { client: cx.shared_client()?, answer_within: cx.deadline(), people: order.people });
     let mut progress = Progress::new(&cx.ui, &begun.id, &workflow.steps);
     let report = {
         let mut tell = |told: &Told<'_>| progress.show(told);

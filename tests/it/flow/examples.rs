@@ -1,9 +1,11 @@
 //! The workflows in `examples/` do what they say, once, however often they are started.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::{example, happened, run, step};
-use crate::support::Daemon;
+use crate::support::{Daemon, story};
 
 fn approve(daemon: &Daemon, number: &str) {
     daemon.cli(&["approve", number, "--yes", "-o", "json"]).exits(0);
@@ -87,6 +89,24 @@ fn an_incident_opens_one_ticket_a_customer_over_all_runs() {
     let replayed = |call: &Value| call["replayed"] == true;
     assert!(step(&other, "tickets")["calls"].as_array().expect("calls").iter().all(replayed));
     assert_eq!(happened(&daemon, "create_ticket"), customers, "another run of the same incident opens no more");
+}
+
+#[test]
+fn a_timer_goes_on_with_whatever_is_open() {
+    let daemon = Daemon::start();
+    let inputs = ["customer=acme", "problem=Login is broken"];
+    run(&daemon, &example("support.toml"), &inputs, &["--run", "s1"]).exits(8);
+    let go_on = || {
+        let mut script = story::shell(daemon.dir(), Path::new(&example("go-on.sh")));
+        let output = script.output().expect("a shell");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        daemon.cli(&["runs", "list", "-o", "json"]).json()["runs"][0]["state"].clone()
+    };
+    assert_eq!(go_on(), "open");
+    approve(&daemon, "#1");
+    assert_eq!(go_on(), "succeeded");
+    assert_eq!(go_on(), "succeeded");
+    assert_eq!(happened(&daemon, "send_message"), 1);
 }
 
 const DEPLOY: [&str; 3] = ["service=1", "version=v2", "stable=v1"];
