@@ -327,3 +327,23 @@ impl<'a> Table<'a> {
 pub fn schema() -> Value {
     serde_json::from_str(include_str!("workflow.schema.json")).unwrap_or_else(|_| Value::Object(Map::new()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_lists_the_members_that_are_read() {
+        let schema = schema();
+        for (place, known) in [
+            ("/properties", OF_FILE),
+            ("/$defs/input/properties", OF_INPUT),
+            ("/$defs/step/properties", OF_STEP),
+            ("/$defs/step/properties/retry/properties", OF_RETRY),
+        ] {
+            let listed: std::collections::BTreeSet<&str> =
+                schema.pointer(place).and_then(Value::as_object).expect(place).keys().map(String::as_str).collect();
+            assert_eq!(listed, known.iter().copied().collect(), "{place}");
+        }
+    }
+}

@@ -17,8 +17,8 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::table::{Cell, Table};
 use crate::client::ClientError;
 
-/// Items of one list that are shown each for itself.
-const MOST_SHOWN: usize = 100;
+/// Items of one list that policy is asked about, each for itself.
+const MOST_SHOWN: usize = 1_000;
 
 /// What policy says to one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -96,9 +96,14 @@ pub fn rows(
         let wanted = work::of(step, &scope, false).map_err(|message| {
             CliError::new(Exit::Usage, "expression-failed", format!("step `{}`: {message}", step.id))
         })?;
-        for (place, call) in wanted.unwrap_or_default().into_iter().take(MOST_SHOWN).enumerate() {
+        let wanted = wanted.unwrap_or_default();
+        let more = wanted.len().saturating_sub(MOST_SHOWN);
+        for (place, call) in wanted.into_iter().take(MOST_SHOWN).enumerate() {
             let item = step.for_each.is_some().then_some(place);
             rows.push(asked(cx, step, item, call.arguments)?);
+        }
+        if more > 0 {
+            rows.push(Row { for_each: Some(json!(format!("{more} more items"))), ..unknown(step, tools) });
         }
     }
     Ok(rows)

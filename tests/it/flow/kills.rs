@@ -46,12 +46,25 @@ fn small() -> (String, Vec<String>) {
     (text, vec!["Ticket A".into(), "Ticket B".into(), "Item 0".into(), "Item 1".into(), "Item 2".into()])
 }
 
-/// Runs until it succeeds; only a lost daemon may stop it.
-fn completes(daemon: &Daemon, path: &str) -> Ending {
+/// A step that fails, and what is done about it.
+fn rollback() -> (String, Vec<String>) {
+    let more = |list: &str, id: &str, title: &str| ticket(id, title, "").replace("[[step]]", list);
+    let fails = "[[step]]\nid = \"bad\"\ntool = \"create_ticket\"\nneeds = \"a\"\nwith = { customer_id = 999, title = \"Nobody's\" }\n";
+    let text = format!(
+        "name = \"w\"\n{}{fails}{}{}",
+        ticket("a", "Ticket A", ""),
+        more("[[on_failure]]", "undo", "Undo"),
+        more("[[finally]]", "end", "At the end"),
+    );
+    (text, vec!["Ticket A".into(), "Undo".into(), "At the end".into()])
+}
+
+/// Runs until it ends as it must; only a lost daemon may stop it before.
+fn completes(daemon: &Daemon, path: &str, code: i32) -> Ending {
     for _ in 0..20 {
         let ending = daemon.cli(&["run", path, "--run", "r", "-o", "json"]).ends();
         match ending.code {
-            Some(0) => return ending,
+            Some(ended) if ended == code => return ending,
             Some(1 | 7 | 10) => {}
             _ => panic!("stdout:\n{}\nstderr:\n{}", ending.stdout, ending.stderr),
         }
@@ -59,13 +72,12 @@ fn completes(daemon: &Daemon, path: &str) -> Ending {
     panic!("the run does not complete");
 }
 
-#[test]
-fn killed_at_every_step_boundary_a_run_completes_with_every_effect_once() {
-    let (text, titles) = small();
+/// Kills at every event of a run that ends with `code`.
+fn killed_at_every_event((text, titles): (String, Vec<String>), code: i32) {
     let events = {
         let daemon = Daemon::unhurried();
         let path = file(&daemon, "w.toml", &text);
-        daemon.cli(&["run", &path, "--run", "r", "-o", "jsonl"]).succeeds().lines().count()
+        daemon.cli(&["run", &path, "--run", "r", "-o", "jsonl"]).exits(code).stdout.lines().count()
     };
     for who in [Who::Client, Who::Daemon, Who::Both] {
         for boundary in 0..events {
@@ -83,18 +95,50 @@ fn killed_at_every_step_boundary_a_run_completes_with_every_effect_once() {
             let ending = client.ends();
             // Before the first event there may be no run yet to go on with.
             if who == Who::Daemon && boundary > 0 {
-                assert_eq!(
-                    ending.code,
-                    Some(0),
-                    "the client waits for its daemon: {who:?} {boundary}: {}",
-                    ending.stderr
-                );
+                assert_eq!(ending.code, Some(code), "the client waits for its daemon, {boundary}: {}", ending.stderr);
             }
-            completes(&daemon, &path);
+            completes(&daemon, &path, code);
             let mut made = tickets(&mut daemon);
             made.retain(|title, count| !title.starts_with("Ticket C") || *count != 1);
             assert_eq!(made, once(&titles), "{who:?} killed after {boundary} events");
         }
+    }
+}
+
+#[test]
+fn killed_at_every_step_boundary_a_run_completes_with_every_effect_once() {
+    killed_at_every_event(small(), 0);
+}
+
+#[test]
+fn killed_at_every_step_boundary_a_failed_run_is_rolled_back_once() {
+    killed_at_every_event(rollback(), 3);
+}
+
+#[test]
+fn killed_while_people_think_a_run_goes_on_once_they_have_decided() {
+    for who in [Who::Client, Who::Daemon, Who::Both] {
+        let mut daemon = Daemon::unhurried();
+        let path = super::example("support.toml");
+        let words = ["run", &path, "-i", "customer=acme", "-i", "problem=Login is broken", "--run", "r", "-o", "jsonl"];
+        let mut client = daemon.cli(&[&words[..], &["--wait", "50s"]].concat()).start();
+        while !client.line().contains("\"call_waits\"") {}
+        if who != Who::Daemon {
+            client.signal("KILL");
+        }
+        if who != Who::Client {
+            daemon.kill();
+            daemon.restart();
+        }
+        daemon.cli(&["approve", "#1", "--yes", "-o", "json"]).exits(0);
+        let ending = client.ends();
+        assert_eq!(ending.code, (who == Who::Daemon).then_some(0), "{who:?}: {}", ending.stderr);
+        daemon.cli(&["run", "--run", "r"]).exits(0);
+        assert_eq!((super::happened(&daemon, "create_ticket"), super::happened(&daemon, "send_message")), (1, 1));
+        let shown = daemon.cli(&["runs", "show", "r", "-o", "json"]).json();
+        let attempts: Vec<_> =
+            shown["calls"].as_array().expect("calls").iter().map(|call| call["attempts"].clone()).collect();
+        assert_eq!(attempts, [1, 1, 1, 1], "{who:?}");
     }
 }
 
@@ -118,7 +162,7 @@ fn killed_around_every_write_of_a_step_a_run_completes_with_every_effect_once() 
             daemon.restart();
             let ending = client.ends();
             assert_eq!(ending.code, Some(0), "{point}: {}", ending.stderr);
-            completes(&daemon, &path);
+            completes(&daemon, &path, 0);
             let mut made = tickets(&mut daemon);
             made.retain(|title, count| !title.starts_with("Ticket C") || *count != 1);
             assert_eq!(made, once(&titles), "{point}");
@@ -169,7 +213,7 @@ fn random_graphs_under_random_kills_have_the_effects_of_a_plain_run() {
         let plain = {
             let mut daemon = Daemon::unhurried();
             let path = file(&daemon, "w.toml", &text);
-            completes(&daemon, &path);
+            completes(&daemon, &path, 0);
             tickets(&mut daemon)
         };
         assert_eq!(plain, once(&titles), "a plain run of graph {number}, TOOLCTL_FLOW_SEED={seed}\n{text}");
@@ -190,7 +234,7 @@ fn random_graphs_under_random_kills_have_the_effects_of_a_plain_run() {
             client.ends();
             kills += 1;
         }
-        completes(&daemon, &path);
+        completes(&daemon, &path, 0);
         assert_eq!(tickets(&mut daemon), plain, "graph {number}, TOOLCTL_FLOW_SEED={seed}\n{text}");
     }
     println!("{kills} kills");
