@@ -21,6 +21,8 @@ use crate::domain::outcome::Effect;
 
 /// How long a daemon that is gone may take to come back.
 const DAEMON_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a rate limit is waited for.
+const LIMIT_PATIENCE: Duration = Duration::from_secs(600);
 /// Between two knocks.
 const KNOCK: Duration = Duration::from_millis(100);
 /// How long a call may run when its step does not say.
@@ -92,7 +94,8 @@ impl Caller {
     pub async fn make(&self, wanted: &Wanted, place: usize, waits: &Waits) -> Ended {
         let attempts = wanted.retry.map_or(1, |retry| retry.attempts);
         let mut pause = wanted.retry.map_or(Duration::ZERO, |retry| retry.backoff);
-        for attempt in 1.. {
+        let mut attempt = 1;
+        loop {
             let key = if attempt == 1 { wanted.key.clone() } else { format!("{}~{attempt}", wanted.key) };
             let ended = self.settle(wanted, key, place, waits).await;
             let again = matches!(&ended, Ended::Failed(_, Some(call)) if may_repeat(call, wanted));
@@ -104,8 +107,8 @@ impl Caller {
                 sleep(pause).await;
             }
             pause = (pause * 2).min(LONGEST_BACKOFF);
+            attempt += 1;
         }
-        Ended::Open(CliError::new(Exit::Failure, "internal", "no attempt was made"), None)
     }
 
     /// Carries out an operation that is harmless to repeat, however often its answer is lost.
@@ -168,6 +171,9 @@ impl Caller {
         while !outcome::is_final(&call) {
             let is_running = call.state == "running";
             let left = if is_running { patience.left_to_run() } else { patience.left_for_people() };
+            if !is_running {
+                patience.idle();
+            }
             if !is_running && !told {
                 // Nobody may be listening any more.
                 let _gone = waits.send((place, call.clone()));
@@ -194,27 +200,35 @@ impl Caller {
 /// How long each thing is waited for.
 struct Patience {
     started: Instant,
+    /// Since when the tool may have been running: what people, limits and a daemon that is gone took is not its fault.
+    running_since: Instant,
+    gone_since: Option<Instant>,
     people: Duration,
     timeout: Duration,
-    gone_since: Option<Instant>,
 }
 
 impl Patience {
     fn new(people: Duration, timeout: Duration) -> Self {
-        Self { started: Instant::now(), people, timeout, gone_since: None }
+        let now = Instant::now();
+        Self { started: now, running_since: now, gone_since: None, people, timeout }
     }
 
     fn left_for_people(&self) -> Duration {
         self.people.saturating_sub(self.started.elapsed())
     }
 
-    /// What people took is not the tool's fault.
     fn left_to_run(&self) -> Duration {
-        (self.people + self.timeout).saturating_sub(self.started.elapsed()).min(self.timeout)
+        self.timeout.saturating_sub(self.running_since.elapsed())
     }
 
+    /// The daemon has answered.
     fn found(&mut self) {
         self.gone_since = None;
+    }
+
+    /// It does not run yet.
+    fn idle(&mut self) {
+        self.running_since = Instant::now();
     }
 
     /// How long to wait before the same is sent again; none when that would not help.
@@ -233,16 +247,23 @@ impl Patience {
     fn after_problem(&mut self, problem: &Problem) -> Option<Duration> {
         let told = Duration::from_secs(problem.retry_after.unwrap_or(1));
         match problem.known_code()? {
-            Code::RateLimited | Code::Overloaded => Some(told),
+            Code::RateLimited | Code::Overloaded => {
+                self.idle();
+                (self.started.elapsed() < self.people + LIMIT_PATIENCE).then_some(told)
+            }
             Code::IdempotencyInProgress => (!self.left_to_run().is_zero()).then_some(KNOCK),
             // People have enough to decide: that ends when they do.
-            Code::CircuitOpen => (!self.left_for_people().is_zero()).then(|| told.min(POLL / 10)),
+            Code::CircuitOpen => {
+                self.idle();
+                (!self.left_for_people().is_zero()).then(|| told.min(POLL / 10))
+            }
             Code::ShuttingDown => self.knock(),
             _ => None,
         }
     }
 
     fn knock(&mut self) -> Option<Duration> {
+        self.idle();
         let since = *self.gone_since.get_or_insert_with(Instant::now);
         (since.elapsed() < DAEMON_PATIENCE).then_some(KNOCK)
     }
@@ -288,5 +309,71 @@ fn refused(error: ClientError, wanted: &Wanted, key: &str) -> Ended {
         // A result that is no longer kept will not be kept again either.
         Exit::Denied | Exit::Usage | Exit::ToolFailed | Exit::Conflict | Exit::Expired => Ended::Failed(error, None),
         _ => Ended::Open(error, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::denial::{Denial, Stage};
+
+    fn problem(code: Code) -> ClientError {
+        let denial = Denial::new(Stage::Policy, code, "no").retry_after(Duration::from_secs(2));
+        ClientError::Problem(Box::new(Problem::of(&denial, 400)))
+    }
+
+    fn wanted(is_of_run: bool) -> Wanted {
+        Wanted {
+            tool: "t".into(),
+            arguments: Value::Null,
+            key: "r/a".into(),
+            is_of_run,
+            reason: None,
+            ask_people: false,
+            retry: None,
+            timeout: Duration::from_secs(60),
+            is_harmless: false,
+        }
+    }
+
+    #[test]
+    fn what_passes_is_asked_again_and_a_no_is_not() {
+        let again = |error: ClientError| Patience::new(Duration::ZERO, Duration::from_secs(60)).after(&error).is_some();
+        for code in [Code::RateLimited, Code::Overloaded, Code::IdempotencyInProgress, Code::ShuttingDown] {
+            assert!(again(problem(code)), "{code}");
+        }
+        // Nobody waits for people here, so nobody waits for them to have less to decide.
+        for code in [Code::CircuitOpen, Code::PolicyDenied, Code::Unauthenticated, Code::AuditUnavailable] {
+            assert!(!again(problem(code)), "{code}");
+        }
+        assert!(again(ClientError::NotRunning { target: "x".into() }));
+        assert!(again(ClientError::Broken { target: "x".into(), reason: "y".into() }));
+        assert!(!again(ClientError::Foreign { target: "x".into(), reason: "y".into() }));
+        let late = Patience::new(Duration::ZERO, Duration::ZERO);
+        let timeout = ClientError::Timeout { target: "x".into(), after: Duration::ZERO };
+        assert_eq!({ late }.after(&timeout), None);
+    }
+
+    #[test]
+    fn what_can_be_put_right_leaves_a_run_open() {
+        for (code, is_open) in [
+            (Code::Unauthenticated, true),
+            (Code::CircuitOpen, true),
+            (Code::AuditUnavailable, true),
+            (Code::PolicyDenied, false),
+            (Code::ArgumentsInvalid, false),
+            (Code::ToolNotFound, false),
+            (Code::IdempotencyResultExpired, false),
+        ] {
+            assert_eq!(matches!(refused(problem(code), &wanted(true), "k"), Ended::Open(..)), is_open, "{code}");
+        }
+        let Ended::Open(error, None) = refused(problem(Code::IdempotencyKeyReused), &wanted(true), "r/a") else {
+            panic!("it must not be taken for a failure of the tool")
+        };
+        assert_eq!((error.code.as_str(), error.exit), ("workflow-nondeterminism", Exit::Conflict));
+        assert!(matches!(
+            refused(problem(Code::IdempotencyKeyReused), &wanted(false), "once:w/a/1"),
+            Ended::Failed(..)
+        ));
     }
 }
