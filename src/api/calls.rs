@@ -45,6 +45,17 @@ pub struct NewCall {
     /// How long to wait for people or a running call, for example `30s`; at most 10 minutes. Default: not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<String>,
+    /// `required`: people must agree, even where policy would not ask them. A caller can only ask for more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Ask>,
+}
+
+/// What a caller itself asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// One person of the approvers must agree.
+    Required,
 }
 
 fn empty_object() -> Value {
@@ -93,6 +104,9 @@ pub struct ListCalls {
     /// Only in this state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Only of this run of a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Only accepted at or after; RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,

@@ -9,4 +9,5 @@ pub mod desk;
 pub mod endpoint;
 pub mod mcp;
 pub mod problem;
+pub mod runs;
 pub mod tools;

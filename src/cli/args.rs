@@ -7,12 +7,14 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 mod call;
+mod flow;
 mod govern;
 mod init;
 mod people;
 mod words;
 
 pub use call::{CallArgs, CallFlags, CheckArgs, CheckFlags};
+pub use flow::{Picture, RunArgs, RunsCommand, WorkflowCommand};
 pub use govern::{AuditCommand, AuditFilter, DeskCommand, KeysCommand, KeysCreateArgs, PolicyCommand};
 pub use init::InitArgs;
 pub use people::{ApprovalsCommand, ApproveArgs, CallsCommand, DenyArgs, PageArgs, ToolsCommand};
@@ -124,6 +126,14 @@ pub enum Command {
     Call(CallArgs),
     /// Wait until calls have ended
     Wait(WaitArgs),
+    /// Run a workflow
+    Run(RunArgs),
+    /// Look at runs of workflows, take one back
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Look at a workflow without running it
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
     /// Approve what waits for people; without an ID, an inbox
     Approve(ApproveArgs),
     /// Reject what waits for people

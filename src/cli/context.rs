@@ -4,6 +4,7 @@
 use std::cell::OnceCell;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -27,7 +28,7 @@ pub struct Context {
     pub ui: Ui,
     paths: OnceCell<Option<Paths>>,
     runtime: OnceCell<Runtime>,
-    client: OnceCell<Client>,
+    client: OnceCell<Arc<Client>>,
 }
 
 impl Context {
@@ -130,7 +131,16 @@ impl Context {
             let shown = if key.is_some() { "with a key" } else { "without a key" };
             self.ui.note(&format!("daemon: {}, {shown}", client.target()));
         }
-        Ok(self.client.get_or_init(|| client))
+        Ok(self.client.get_or_init(|| Arc::new(client)))
+    }
+
+    /// The daemon, for calls that are under way at once.
+    ///
+    /// # Errors
+    /// As [`Self::client`].
+    pub fn shared_client(&self) -> Result<Arc<Client>, CliError> {
+        self.client()?;
+        self.client.get().cloned().ok_or_else(|| CliError::new(Exit::Failure, "internal", "there is no client"))
     }
 
     /// Carries out one operation.

@@ -54,6 +54,31 @@ impl Exit {
         self as u8
     }
 
+    /// The exit status of this number.
+    pub fn of_status(status: u64) -> Option<Self> {
+        [
+            Self::Done,
+            Self::Failure,
+            Self::Usage,
+            Self::ToolFailed,
+            Self::Unauthenticated,
+            Self::Denied,
+            Self::Rejected,
+            Self::Unreachable,
+            Self::Pending,
+            Self::Expired,
+            Self::Unknown,
+            Self::Limited,
+            Self::Conflict,
+            Self::VerifyFailed,
+            Self::Timeout,
+            Self::Interrupted,
+            Self::BrokenPipe,
+        ]
+        .into_iter()
+        .find(|exit| u64::from(exit.status()) == status)
+    }
+
     /// What a problem of the daemon means to a script.
     pub const fn of(code: Code) -> Self {
         match code {

@@ -9,6 +9,7 @@ mod doctor;
 mod dossier;
 mod dynamic;
 mod error;
+mod flow;
 mod import;
 pub mod init;
 mod outcome;
@@ -25,6 +26,7 @@ use clap::Parser as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 pub use error::{CliError, Exit};
+pub use flow::decode::schema as workflow_schema;
 
 use args::{Cli, Command, Format, Globals};
 use context::Context;

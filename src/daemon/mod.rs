@@ -138,6 +138,7 @@ impl Daemon {
             log: store.clone(),
             keys: store.clone(),
             desk: store.clone(),
+            runs: store.clone(),
             executors: Arc::new(Tools::new(store.clone())),
             authn: Arc::new(authn),
             control: reins.clone(),

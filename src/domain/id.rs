@@ -265,6 +265,14 @@ text_id!(
     |text| (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
 );
 
+text_id!(
+    /// A run of a workflow: 1–100 letters, digits, `_`, `-`, `.` and `+`. The keys of its calls start with it and a
+    /// slash.
+    RunId,
+    "a run (1–100 letters, digits and `_-.+`)",
+    |text| word(text, 100, b"_-.+")
+);
+
 impl KeyId {
     /// Reads the shown form `key_…` or the bare handle.
     ///
@@ -272,6 +280,13 @@ impl KeyId {
     /// Names the text when it is neither.
     pub fn parse_shown(text: &str) -> Result<Self, BadId> {
         text.strip_prefix("key_").unwrap_or(text).parse()
+    }
+}
+
+impl RunId {
+    /// Whether a call with this key is one of the run's.
+    pub fn has(&self, key: &str) -> bool {
+        key.strip_prefix(self.as_str()).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod json;
 pub mod merkle;
 pub mod outcome;
 pub mod principal;
+pub mod run;
 pub mod text;
 pub mod time;
 pub mod tool;

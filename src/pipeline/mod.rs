@@ -11,6 +11,7 @@ pub mod opening;
 pub mod port;
 mod read;
 pub mod rulebook;
+mod runs;
 pub mod submission;
 pub mod sweep;
 mod waiters;
@@ -64,6 +65,8 @@ pub struct Ports {
     pub log: Arc<dyn Log>,
     /// Loading data into the desk.
     pub desk: Arc<dyn port::DeskImport>,
+    /// Remembering runs of workflows.
+    pub runs: Arc<dyn port::Runs>,
     /// Storing keys.
     pub keys: Arc<dyn port::Keys>,
     /// What runs tools.
@@ -149,6 +152,7 @@ impl Pipeline {
         for _ in 0..POLICY_ATTEMPTS {
             let rules = self.rules();
             let permit = rules.policies.decide(&case.request())?;
+            let permit = if asked.ask_people { permit.asking_people()? } else { permit };
             let people = |group: &str| self.ports.authn.people_in(group, now);
             if let Err(nobody) = approval::satisfiable(permit.requirements(), &principal, people) {
                 // What was answered stays answered, even if nobody could approve it any more.

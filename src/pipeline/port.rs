@@ -12,7 +12,7 @@ use crate::domain::audit::{AuditRecord, PolicyFact};
 use crate::domain::call::{Call, CallEvent, IllegalTransition};
 use crate::domain::denial::Denial;
 use crate::domain::digest::Digest;
-use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
+use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::Frontier;
 use crate::domain::outcome::Outcome;
 use crate::domain::principal::Credential;
@@ -21,9 +21,11 @@ use crate::domain::tool::ToolKind;
 
 mod desk;
 mod people;
+mod runs;
 
 pub use desk::{Customer, DeskImport, DeskRead, DeskTables, Edge, InStore, Message, Ticket};
 pub use people::{Authenticator, KeyRecord, Keys, Minted, Presented};
+pub use runs::Runs;
 
 use super::cleared::Cleared;
 use super::opening::Opening;
@@ -168,6 +170,8 @@ pub struct CallFilter {
     pub tool: Option<ToolName>,
     /// Only in this state, by its word.
     pub state: Option<String>,
+    /// Only of this run of a workflow.
+    pub run: Option<RunId>,
     /// Only accepted at or after.
     pub since: Option<Timestamp>,
     /// Only calls older than this one: the cursor of a page, newest first.
@@ -309,9 +313,9 @@ pub trait Log: Send + Sync {
 }
 
 /// Everything one backend offers.
-pub trait Store: Ledger + Log + Keys + DeskRead + DeskImport {}
+pub trait Store: Ledger + Log + Keys + DeskRead + DeskImport + Runs {}
 
-impl<T: Ledger + Log + Keys + DeskRead + DeskImport> Store for T {}
+impl<T: Ledger + Log + Keys + DeskRead + DeskImport + Runs> Store for T {}
 
 /// Runs tools of one kind. It returns an [`Outcome`] and never panics.
 pub trait Executor: Send + Sync {

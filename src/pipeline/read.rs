@@ -289,7 +289,7 @@ impl Pipeline {
 }
 
 /// Whether `principal` may see everybody's calls and the log.
-fn sees_all(principal: &Principal) -> bool {
+pub(super) fn sees_all(principal: &Principal) -> bool {
     [Principal::ADMINISTRATORS, Principal::APPROVERS, "auditors"].iter().any(|group| principal.is_in(group))
 }
 

@@ -31,6 +31,8 @@ pub struct Submission {
     pub reason: Option<String>,
     /// How long to wait for people or a running call.
     pub wait: Duration,
+    /// People must agree, even where policy would not ask them.
+    pub ask_people: bool,
     /// Through which door: `rest`, `compat`, `mcp`.
     pub transport: &'static str,
     /// The tool's own argument for the requester's approval counts, if the requester may approve its own calls.

@@ -76,6 +76,7 @@ fn submission(mut visit: Visit) -> Result<(Submission, OwnedSemaphorePermit), De
         dry_run: false,
         reason: None,
         wait,
+        ask_people: false,
         transport: "compat",
         may_confirm: true,
         labels: Labels::default(),

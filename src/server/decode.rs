@@ -129,7 +129,7 @@ mod tests {
         );
         assert_eq!(
             refusal::<NewCall>(object(json!({"tool": "x", "dryrun": true}))),
-            "unknown field `dryrun`, expected one of `tool`, `arguments`, `idempotency_key`, `dry_run`, `reason`, `wait`"
+            "unknown field `dryrun`, expected one of `tool`, `arguments`, `idempotency_key`, `dry_run`, `reason`, `wait`, `approval`"
         );
         assert_eq!(refusal::<ListCalls>(query("limit=many").unwrap()), "`limit`: `many` is not of the expected type");
     }

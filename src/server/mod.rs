@@ -24,6 +24,7 @@ mod pace;
 mod page;
 mod respond;
 mod route;
+mod runs;
 mod shutdown;
 mod status;
 mod tools;

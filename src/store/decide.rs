@@ -11,6 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
 use crate::domain::outcome::Outcome;
 use crate::domain::principal::Credential;
+use crate::domain::run::Run;
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::{Opening, Start};
 use crate::pipeline::port::{
@@ -113,8 +114,9 @@ fn refuse(facts: &mut dyn Facts, opening: &Opening) -> Result<Option<Opened>, Un
     if call.state != CallState::AwaitingApproval || opening.confirmation().is_some() {
         return Ok(None);
     }
-    // Only the same request as it was sent: the key must stand for it ever after.
-    if let Some(waiting) = facts.identical(call)?.filter(|waiting| waiting.fingerprint == call.fingerprint) {
+    // Only the same request as it was sent, for which as many people are asked: the key must stand for it ever after.
+    let same = |waiting: &Call| waiting.fingerprint == call.fingerprint && asks_as_much(waiting, call);
+    if let Some(waiting) = facts.identical(call)?.filter(same) {
         return Ok(Some(Opened::Attached(waiting)));
     }
     if facts.pending_of(&call.principal) >= opening.fatigue().most_pending {
@@ -122,6 +124,13 @@ fn refuse(facts: &mut dyn Facts, opening: &Opening) -> Result<Option<Opened>, Un
     }
     let rejected = facts.rejections(&call.principal, &call.tool)?;
     Ok(circuit(&rejected, opening.fatigue(), now).map(|until| Opened::CircuitOpen { until }))
+}
+
+/// Whether everything that `call` asks for is asked for `waiting`.
+fn asks_as_much(waiting: &Call, call: &Call) -> bool {
+    let needs = |call: &Call| call.approval.as_ref().map(|approval| approval.requirements.clone()).unwrap_or_default();
+    let asked = needs(waiting);
+    needs(call).iter().all(|need| asked.contains(need))
 }
 
 /// The write of an opening that was not refused and runs outside the store; none when it takes facts to
@@ -267,6 +276,15 @@ pub(super) fn fate_of_call(call: &Call, now: Timestamp, retention: Retention) ->
 /// The fate of the tombstone of a call that ended at `closed_at`.
 pub(super) fn fate_of_tombstone(closed_at: Timestamp, now: Timestamp, retention: Retention) -> Fate {
     if is_older(closed_at, now, retention.tombstones) { Fate::Remove } else { Fate::Keep }
+}
+
+/// Whether a run is to be forgotten: with the bodies of its calls once it has ended, and with what is left of them
+/// when it never did.
+pub(super) fn is_old_run(run: &Run, now: Timestamp, retention: Retention) -> bool {
+    match &run.end {
+        Some(end) => is_older(end.at, now, retention.bodies),
+        None => is_older(run.began_at, now, retention.tombstones),
+    }
 }
 
 /// The record of a removal.

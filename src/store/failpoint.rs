@@ -19,6 +19,7 @@
 //! | `resolved` | somebody said how a call in doubt ended |
 //! | `keys_put` | an API key is made or changed |
 //! | `import` | data is loaded into the desk |
+//! | `run` | a run of a workflow begins or ends |
 //! | `prune` | old results are removed |
 //!
 //! Each is met `before` its transaction is committed and `after` it, when it is durable and nobody was told.
@@ -79,6 +80,8 @@ pub enum Point {
     KeysPut,
     /// Data is loaded into the desk.
     Import,
+    /// A run of a workflow begins or ends.
+    Run,
     /// Old results are removed.
     Prune,
 }
@@ -130,7 +133,7 @@ impl NotArmed {
 
 impl Point {
     /// Every point.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BeginEpoch,
         Self::ActivatePolicy,
         Self::Record,
@@ -147,6 +150,7 @@ impl Point {
         Self::Resolved,
         Self::KeysPut,
         Self::Import,
+        Self::Run,
         Self::Prune,
     ];
 
@@ -169,6 +173,7 @@ impl Point {
             Self::Resolved => "resolved",
             Self::KeysPut => "keys_put",
             Self::Import => "import",
+            Self::Run => "run",
             Self::Prune => "prune",
         }
     }

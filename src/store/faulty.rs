@@ -8,13 +8,14 @@ use tokio::sync::watch;
 use crate::domain::audit::AuditRecord;
 use crate::domain::call::{Call, CallEvent};
 use crate::domain::digest::Digest;
-use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
+use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::Frontier;
+use crate::domain::run::{Run, RunEnd};
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::Opening;
 use crate::pipeline::port::{
     Advanced, CallFilter, Conditions, Counts, Customer, DeskImport, DeskRead, Edge, Entry, KeyRecord, Keys, Ledger,
-    Log, LogFilter, Message, Opened, Retention, Store, Ticket, Unavailable, Wait,
+    Log, LogFilter, Message, Opened, Retention, Runs, Store, Ticket, Unavailable, Wait,
 };
 
 /// When the failing write fails.
@@ -223,5 +224,29 @@ impl<S: Store> DeskImport for Faulty<S> {
         record: AuditRecord,
     ) -> Wait<'_, Result<u64, Unavailable>> {
         self.write(self.inner.import(customers, edges, record))
+    }
+}
+
+impl<S: Store> Runs for Faulty<S> {
+    fn begin_run(&self, run: Run, record: AuditRecord) -> Wait<'_, Result<(Run, bool), Unavailable>> {
+        self.write(self.inner.begin_run(run, record))
+    }
+
+    fn end_run(
+        &self,
+        principal: PrincipalId,
+        id: RunId,
+        end: RunEnd,
+        record: AuditRecord,
+    ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>> {
+        self.write(self.inner.end_run(principal, id, end, record))
+    }
+
+    fn find_run<'a>(&'a self, principal: &'a PrincipalId, id: &'a RunId) -> Wait<'a, Result<Option<Run>, Unavailable>> {
+        self.inner.find_run(principal, id)
+    }
+
+    fn runs(&self, principal: Option<PrincipalId>, limit: usize) -> Wait<'_, Result<Vec<Run>, Unavailable>> {
+        self.inner.runs(principal, limit)
     }
 }

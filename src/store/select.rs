@@ -129,6 +129,7 @@ pub(super) fn shows(filter: &CallFilter, call: &Call) -> bool {
     filter.principal.as_ref().is_none_or(|principal| call.principal == *principal)
         && filter.tool.as_ref().is_none_or(|tool| call.tool == *tool)
         && filter.state.as_deref().is_none_or(|state| call.state.word() == state)
+        && filter.run.as_ref().is_none_or(|run| run.has(call.key.as_str()))
         && filter.since.is_none_or(|since| call.created_at >= since)
 }
 

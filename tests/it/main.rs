@@ -24,6 +24,8 @@ mod failpoints;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod idempotency;

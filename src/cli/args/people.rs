@@ -76,6 +76,9 @@ pub enum CallsCommand {
         /// Only in this state, for example awaiting_approval
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
+        /// Only of this run of a workflow
+        #[arg(long, value_name = "RUN", add = ArgValueCandidates::new(complete::run_ids))]
+        run: Option<String>,
         /// Only since then: a time, or a span such as 2h
         #[arg(long, value_name = "WHEN")]
         since: Option<String>,

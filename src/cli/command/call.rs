@@ -41,6 +41,7 @@ pub fn run(cx: &Context, args: &CallArgs, theirs: &[String]) -> Result<Exit, Cli
         dry_run: args.flags.dry_run,
         reason: args.flags.reason.clone(),
         wait: None,
+        approval: None,
     };
     let call = submit(cx, &new, &key)?;
     if args.flags.dry_run {

@@ -14,9 +14,9 @@ use crate::cli::text::{escape_untrusted, relative};
 /// The daemon's own.
 pub fn run(cx: &Context, command: CallsCommand) -> Result<Exit, CliError> {
     match command {
-        CallsCommand::List { principal, tool, state, since, page } => {
+        CallsCommand::List { principal, tool, state, run, since, page } => {
             let since = cx.moment(since.as_deref())?;
-            let request = ListCalls { principal, tool, state, since, cursor: page.cursor, limit: page.limit };
+            let request = ListCalls { principal, tool, state, run, since, cursor: page.cursor, limit: page.limit };
             let reply = cx.send::<calls::List>(&request)?;
             let mut table = Table::new(["CALL", "TOOL", "REQUESTER", "STATE", "ACCEPTED"], "no calls");
             for call in &reply.calls {

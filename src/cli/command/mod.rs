@@ -16,12 +16,14 @@ mod man;
 mod mcp;
 mod policy;
 mod record;
+mod runs;
 #[cfg(test)]
 pub(super) mod script;
 mod serve;
 mod tools;
 mod typed;
 mod wait;
+mod workflow;
 
 use std::ffi::OsString;
 
@@ -53,6 +55,9 @@ fn dispatch(cx: &Context, command: Command, theirs: &[String]) -> Result<Exit, C
         Command::Demo(args) => demo::run(cx, &args),
         Command::Call(args) => call::run(cx, &args, theirs),
         Command::Wait(args) => wait::run(cx, &args),
+        Command::Run(args) => workflow::run(cx, &args),
+        Command::Runs(command) => runs::run(cx, command),
+        Command::Workflow(command) => workflow::look(cx, &command),
         Command::Approve(args) => approve::approve(cx, &args),
         Command::Deny(args) => approve::deny(cx, &args),
         Command::Approvals(command) => approvals::run(cx, command),

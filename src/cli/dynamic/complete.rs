@@ -14,7 +14,7 @@ use super::build;
 use super::schema::Arguments;
 use crate::api::endpoint::{Endpoint, Nothing};
 use crate::api::tools::{self, Tools};
-use crate::api::{admin, approvals, calls};
+use crate::api::{admin, approvals, calls, runs};
 use crate::cli::args::{CallFlags, CheckFlags, Cli, Globals};
 use crate::cli::command::ours;
 use crate::cli::context::Context;
@@ -132,6 +132,17 @@ pub fn call_ids() -> Vec<CompletionCandidate> {
         CompletionCandidate::new(call.id).help(Some(help.into()))
     };
     calls.into_iter().map(candidate).collect()
+}
+
+/// Ids of the latest runs of workflows.
+pub fn run_ids() -> Vec<CompletionCandidate> {
+    let request = runs::ListRuns { principal: None, limit: Some(MOST) };
+    let runs = ask::<runs::List>(&request).map(|reply| reply.runs).unwrap_or_default();
+    let candidate = |run: runs::Run| {
+        let help = format!("{}, {}", escape_untrusted(&run.workflow), escape_untrusted(&run.state));
+        CompletionCandidate::new(run.run).help(Some(help.into()))
+    };
+    runs.into_iter().map(candidate).collect()
 }
 
 /// Ids of live keys.

@@ -62,6 +62,12 @@ pub enum RecordType {
     /// Data was loaded into the customer desk.
     #[serde(rename = "desk.imported")]
     DeskImported,
+    /// A run of a workflow began.
+    #[serde(rename = "run.begun")]
+    RunBegun,
+    /// A run of a workflow ended.
+    #[serde(rename = "run.ended")]
+    RunEnded,
     /// A daemon started.
     #[serde(rename = "daemon.started")]
     DaemonStarted,
@@ -96,6 +102,8 @@ impl RecordType {
             Self::AuthFailed => "auth.failed",
             Self::LimitExceeded => "limit.exceeded",
             Self::DeskImported => "desk.imported",
+            Self::RunBegun => "run.begun",
+            Self::RunEnded => "run.ended",
             Self::DaemonStarted => "daemon.started",
             Self::DaemonStopped => "daemon.stopped",
             Self::LogPruned => "log.pruned",

@@ -256,6 +256,8 @@ fn legal(kind: RecordType, before: &str, after: &str) -> bool {
         | RecordType::AuthFailed
         | RecordType::LimitExceeded
         | RecordType::DeskImported
+        | RecordType::RunBegun
+        | RecordType::RunEnded
         | RecordType::DaemonStarted
         | RecordType::DaemonStopped
         | RecordType::LogPruned => true,

@@ -45,6 +45,8 @@ use slice::{Pair, Pairs, Subject};
 
 /// The id under which a denial names the scope of the credential, which is no rule.
 pub const CREDENTIAL_SCOPE: &str = "credential-scope";
+/// The id under which a requirement names the caller, who asked for it beside the rules.
+pub const CALLER_ASKS: &str = "caller-asks";
 
 /// What is asked of the policies.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +95,19 @@ impl Permit {
     /// Who must agree first; empty when nobody must.
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
+    }
+
+    /// The same permit, but one of the approvers must agree too, as the caller asks. Nothing that the rules ask for
+    /// goes: a permit can only be made stricter.
+    ///
+    /// # Errors
+    /// When nobody can be named: then it is a no.
+    pub fn asking_people(mut self) -> Result<Self, Denial> {
+        let asked = default_requirement(CALLER_ASKS)
+            .ok_or_else(|| Denial::new(Stage::Policy, Code::Internal, "nobody can be asked to approve this"))?;
+        self.requirements.push(asked);
+        self.requirements.sort();
+        Ok(self)
     }
 
     /// What the log keeps of it.

@@ -363,3 +363,27 @@ async fn who_may_only_look_cannot_take_a_call_back() {
     assert_eq!(code(world.path.cancel(who("agent:audit"), id).await.result), Code::NotAllowed);
     assert_eq!(done(world.path.cancel(who("agent:x"), id).await.result).0, "cancelled");
 }
+
+#[tokio::test]
+async fn a_caller_can_ask_for_people_and_only_for_more_of_them() {
+    let world = world().await;
+    let asking =
+        |tool: &str, arguments, key| super::Submission { ask_people: true, ..World::asked(tool, arguments, key) };
+    let id = pending(world.submit(asking("create_ticket", ticket(), Some("k1"))).await.result);
+    assert_eq!(world.runs(), 0, "policy alone would have let it run");
+    let call = world.store.find(id).await.unwrap().unwrap();
+    let needs: Vec<_> = call.approval.iter().flat_map(|approval| &approval.requirements).collect();
+    assert_eq!(needs.iter().map(|need| need.rule.as_str()).collect::<Vec<_>>(), ["caller-asks"]);
+    done(world.says("user:anna", Verdict::Approve, id).await);
+    assert!(done(world.submit(asking("create_ticket", ticket(), Some("k1"))).await.result).1);
+    assert_eq!(world.runs(), 1);
+    // What policy asks for stays, and a request for which fewer people are asked is another one.
+    let plain = pending(world.call(RAISE, status(), Some("k2")).await);
+    let more = pending(world.submit(asking(RAISE, status(), Some("k3"))).await.result);
+    assert_ne!(plain, more);
+    let call = world.store.find(more).await.unwrap().unwrap();
+    let rules: Vec<_> =
+        call.approval.iter().flat_map(|approval| &approval.requirements).map(|need| &need.rule).collect();
+    assert_eq!(rules, ["caller-asks", "people-approve-what-can-harm"]);
+    assert!(world.verify().await.verified);
+}

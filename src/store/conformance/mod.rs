@@ -6,6 +6,7 @@ mod faults;
 pub(super) mod kit;
 mod opening;
 mod reading;
+mod running;
 mod speed;
 
 /// Runs each story on every backend.

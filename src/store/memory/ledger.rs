@@ -212,10 +212,14 @@ impl Ledger for MemoryStore {
                         Some(Row::Tombstone { .. }) | None => tombstones += 1,
                     }
                 }
-                if !old.is_empty() {
+                let runs = state.runs.len();
+                state.runs.retain(|_, run| !decide::is_old_run(run, now, retention));
+                let forgotten = runs - state.runs.len();
+                bodies += forgotten;
+                if !old.is_empty() || forgotten > 0 {
                     state.append(&decide::pruned(bodies, tombstones, now));
                 }
-                Ok(old.len())
+                Ok(old.len() + forgotten)
             })
         })
     }

@@ -3,6 +3,7 @@
 
 mod desk;
 mod ledger;
+mod runs;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,10 +13,11 @@ use tokio::sync::watch;
 use crate::domain::audit::AuditRecord;
 use crate::domain::call::{Call, CallState};
 use crate::domain::digest::Digest;
-use crate::domain::id::{CallId, IdempotencyKey, KeyId, PrincipalId, ToolName};
+use crate::domain::id::{CallId, IdempotencyKey, KeyId, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::{Frontier, leaf_hash};
 use crate::domain::outcome::Outcome;
 use crate::domain::principal::Credential;
+use crate::domain::run::Run;
 use crate::domain::time::Timestamp;
 use crate::pipeline::port::{Entry, InStore, KeyRecord, Keys, Log, LogFilter, Unavailable, Wait};
 
@@ -43,6 +45,7 @@ struct State {
     attached: BTreeMap<(PrincipalId, IdempotencyKey), CallId>,
     rejections: Vec<(PrincipalId, ToolName, Timestamp)>,
     tools: super::decide::Tools,
+    runs: BTreeMap<(PrincipalId, RunId), Run>,
     desk: Desk,
     refused: Option<Unavailable>,
 }

@@ -24,7 +24,7 @@ use super::index::{SLICE, Slice};
 use super::row::{self, CallRow};
 use super::standing::Waiting;
 use super::table::{
-    self, API_KEYS, AUDIT, ById, CALLS, Id, KEY_INDEX, LAST_APPROVED, LIVE, META, NUMBERS, REJECTIONS, State,
+    self, API_KEYS, AUDIT, ById, CALLS, Id, KEY_INDEX, LAST_APPROVED, LIVE, META, NUMBERS, REJECTIONS, RUNS, State,
 };
 
 /// What the writer keeps in memory between transactions. After a failed one it may be ahead of the disk,
@@ -104,6 +104,7 @@ struct Tables<'txn> {
     api_keys: Lazy<'txn, &'static str, &'static [u8]>,
     rejections: Lazy<'txn, &'static Id, &'static [u8]>,
     last_approved: Lazy<'txn, &'static Id, &'static [u8]>,
+    runs: Lazy<'txn, &'static str, &'static [u8]>,
     meta: Lazy<'txn, &'static str, &'static [u8]>,
 }
 
@@ -139,6 +140,7 @@ impl<'txn> Batch<'txn> {
             api_keys: Lazy::new(txn, API_KEYS),
             rejections: Lazy::new(txn, REJECTIONS),
             last_approved: Lazy::new(txn, LAST_APPROVED),
+            runs: Lazy::new(txn, RUNS),
             meta: Lazy::new(txn, META),
         };
         Self {
@@ -301,6 +303,28 @@ impl<'txn> Batch<'txn> {
         self.tables.api_keys.get()?.insert(key.id.as_str(), row).map_err(Unavailable::new)?;
         self.gate.keys.insert(key.id.clone(), key);
         Ok(())
+    }
+
+    /// Writes the row of a run.
+    pub(super) fn put_run(&mut self, key: &str, row: &[u8]) -> Result<(), Unavailable> {
+        self.tables.runs.get()?.insert(key, row).map_err(Unavailable::new)?;
+        Ok(())
+    }
+
+    /// Removes the row of a run.
+    pub(super) fn remove_run(&mut self, key: &str) -> Result<(), Unavailable> {
+        self.tables.runs.get()?.remove(key).map_err(Unavailable::new)?;
+        Ok(())
+    }
+
+    /// Looks at the row of a run.
+    pub(super) fn run_row<T>(
+        &mut self,
+        key: &str,
+        look: impl FnOnce(&[u8]) -> Result<T, Unavailable>,
+    ) -> Result<Option<T>, Unavailable> {
+        let row = self.tables.runs.get()?.get(key).map_err(Unavailable::new)?;
+        row.map(|row| look(row.value())).transpose()
     }
 
     /// Looks at the row of a call, whatever is left of it.

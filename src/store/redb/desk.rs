@@ -248,7 +248,7 @@ fn opened<'a, 'txn, K: Key + 'static, V: Value + 'static>(
 }
 
 /// A table that no write has made yet is as good as empty.
-fn existing<K: Key + 'static, V: Value + 'static>(
+pub(super) fn existing<K: Key + 'static, V: Value + 'static>(
     txn: &ReadTransaction,
     definition: TableDefinition<K, V>,
 ) -> Result<Option<ReadOnlyTable<K, V>>, Unavailable> {

@@ -282,6 +282,7 @@ fn newest(txn: &ReadTransaction, filter: &CallFilter) -> Result<Vec<Call>, Unava
         }
         if filter.principal.as_ref().is_some_and(|principal| principal.as_str() != body.principal)
             || filter.tool.as_ref().is_some_and(|tool| tool.as_str() != body.tool)
+            || filter.run.as_ref().is_some_and(|run| !run.has(body.key))
         {
             continue;
         }

@@ -17,6 +17,7 @@ mod open;
 mod prune;
 mod row;
 mod row_word;
+mod runs;
 mod standing;
 mod table;
 mod writer;

@@ -17,7 +17,7 @@ use super::super::failpoint::Point;
 use super::batch::{Batch, Leaf};
 use super::row::{self, CallRow};
 use super::table::{CALLS, Id};
-use super::{Core, RedbStore};
+use super::{Core, RedbStore, runs};
 
 impl RedbStore {
     pub(super) fn prune_old(
@@ -29,7 +29,8 @@ impl RedbStore {
         let candidates = self.scan(move |core| core.read(|txn| candidates(core, txn, now, retention, most)));
         Box::pin(async move {
             let candidates = candidates.await?;
-            if candidates.is_empty() {
+            let runs = self.scan(move |core| core.read(|txn| runs::old(txn, now, retention))).await?;
+            if candidates.is_empty() && runs.is_empty() {
                 return Ok(0);
             }
             let write = self.writer.write(move |batch| {
@@ -40,6 +41,9 @@ impl RedbStore {
                         Fate::Bury => bodies += 1,
                         Fate::Remove => tombstones += 1,
                     }
+                }
+                for key in runs {
+                    bodies += usize::from(runs::forget(batch, &key, now, retention)?);
                 }
                 if bodies + tombstones > 0 {
                     batch.mark(Point::Prune);

@@ -34,6 +34,8 @@ pub(super) const NUMBERS: ByNumber = TableDefinition::new("numbers");
 pub(super) const KEY_INDEX: ById = TableDefinition::new("key_index");
 /// API keys by handle.
 pub(super) const API_KEYS: ByName = TableDefinition::new("api_keys");
+/// Runs of workflows by principal and id, a line feed between them.
+pub(super) const RUNS: ByName = TableDefinition::new("runs");
 /// Times of the last rejections by principal and tool.
 pub(super) const REJECTIONS: ById = TableDefinition::new("rejections");
 /// Id of the newest approved and succeeded call by principal and tool.

@@ -4,7 +4,7 @@
 
 mod bad;
 mod check;
-mod client;
+pub mod client;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -61,6 +61,10 @@ pub enum Step {
     RevokeKey,
     /// The operator changes the policies and loads them.
     Reload,
+    /// The agent begins a run of a workflow.
+    BeginRun,
+    /// The agent says how it ended.
+    EndRun,
     /// The daemon stops.
     Stop,
 }
@@ -124,7 +128,9 @@ pub fn arguments(tool: &str) -> &'static str {
 
 /// Every day.
 pub fn days() -> Vec<Day> {
-    use Step::{Ask, Cancel, Decide, End, MakeKey, Reload, Resolve, RevokeKey, RotateKey, Search, Stop, Stray};
+    use Step::{
+        Ask, BeginRun, Cancel, Decide, End, EndRun, MakeKey, Reload, Resolve, RevokeKey, RotateKey, Search, Stop, Stray,
+    };
     use Who::{Agent, Anna, Own};
     vec![
         Day { name: "the first start", before: Before::Nothing, reaches: &[("import", 1)], ..PLAIN },
@@ -258,6 +264,7 @@ pub fn days() -> Vec<Day> {
             reaches: &[("keys_put", 1), ("keys_put", 2), ("keys_put", 3)],
             ..PLAIN
         },
+        Day { name: "a run", steps: &[BeginRun, EndRun], reaches: &[("run", 1), ("run", 2)], ..PLAIN },
         Day { name: "other policies", steps: &[Reload], reaches: &[("activate_policy", 2)], ..PLAIN },
         Day {
             name: "old results",

@@ -295,6 +295,14 @@ impl Life<'_> {
                 );
                 self.judge(self.daemon.http("POST", "/v1/reload"), &[200])
             }
+            Step::BeginRun => {
+                let body = json!({"run": "r1", "workflow": "w", "plan": {"steps": 1}});
+                self.judge(self.present(self.daemon.http("POST", "/v1/runs").json(&body), Who::Agent), &[200])
+            }
+            Step::EndRun => {
+                let body = json!({"verdict": "succeeded"});
+                self.judge(self.present(self.daemon.http("POST", "/v1/runs/r1/end").json(&body), Who::Agent), &[200])
+            }
             Step::Stop if !self.is_first => Went::Well,
             Step::Stop => {
                 self.daemon.signal("TERM");

@@ -118,6 +118,7 @@ pub fn call(tool: &str, arguments: Value, key: &str) -> NewCall {
         dry_run: false,
         reason: None,
         wait: None,
+        approval: None,
     }
 }
 

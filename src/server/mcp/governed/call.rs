@@ -138,6 +138,7 @@ fn submission(
         transport: "mcp",
         // A model writes the arguments.
         may_confirm: false,
+        ask_people: false,
         labels: Labels { key_from, client: exchange.client.clone(), trace },
     })
 }

@@ -1,0 +1,97 @@
+//! Runs of workflows on the wire: `/v1/runs`. The daemon runs no workflow; it remembers what a run was when it began
+//! and how it ended, so that whoever goes on with it can tell whether it is still the same.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::endpoint::number;
+use crate::domain::run::RunVerdict;
+use crate::endpoints;
+
+endpoints! {
+    /// Begin a run of a workflow, or find the one that has begun under this id.
+    Begin = Post "/v1/runs", "beginRun", NewRun => Run;
+    /// List runs, newest first.
+    List = Get "/v1/runs", "listRuns", ListRuns => Runs;
+    /// Show one of your runs.
+    Show = Get "/v1/runs/{run}", "showRun", RunRef => Run;
+    /// Say how one of your runs ended; the first word counts.
+    End = Post "/v1/runs/{run}/end", "endRun", EndRun => Run;
+}
+
+/// A run to be begun.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    /// Its id: 1–100 letters, digits and `_-.+`. The keys of its calls start with it and a slash.
+    pub run: String,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// What is to be done, an object: kept as it is and given back to whoever goes on with the run.
+    pub plan: Value,
+}
+
+/// Names a run of yours.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RunRef {
+    /// Its id.
+    pub run: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndRun {
+    /// Its id.
+    pub run: String,
+    /// In a word.
+    pub verdict: RunVerdict,
+    /// What must be known of it when it is started again, an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Value>,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ListRuns {
+    /// Only of this principal; those who may see everybody's calls may ask for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// How many at most: 1–1000, default 50.
+    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// Runs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Runs {
+    /// Newest first, without their plans.
+    pub runs: Vec<Run>,
+}
+
+/// A run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// Its id.
+    pub run: String,
+    /// Whose it is.
+    pub principal: String,
+    /// Name of the workflow.
+    pub workflow: String,
+    /// `open`, `succeeded`, `failed` or `cancelled`.
+    pub state: String,
+    /// What was to be done when it began; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Value>,
+    /// What must be known of its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Value>,
+    /// This request began it, or ended it.
+    pub changed: bool,
+    /// When it began; RFC 3339.
+    pub began_at: String,
+    /// When it ended; RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+}

@@ -1,0 +1,112 @@
+//! The calls of one step, with their keys. A key is all that joins a call to its run, so it must come out the same
+//! whenever the run is started again: it is made of names and places, never of time or chance.
+
+use std::collections::BTreeSet;
+
+use minijinja::Value as Dynamic;
+use serde_json::Value;
+
+use super::caller::Wanted;
+use super::definition::{MOST_ITEMS, Step};
+use super::scope::Scope;
+use crate::api::tools::Tool;
+use crate::domain::digest::Digest;
+use crate::domain::tool::EffectClass;
+
+/// The longest key, with room for the number of an attempt.
+const LONGEST_KEY: usize = 250;
+
+/// Whether calling the tool again is harmless, whatever the first call did.
+pub fn is_harmless(tool: &Tool) -> bool {
+    matches!(tool.effect, EffectClass::ReadOnly | EffectClass::Idempotent)
+}
+
+/// The calls of a step; none when its condition does not hold.
+///
+/// # Errors
+/// In words, when an expression has no value, or not the one it must have. Nothing has been sent then.
+pub fn of(step: &Step, scope: &Scope, is_harmless: bool) -> Result<Option<Vec<Wanted>>, String> {
+    let whole = scope.value(Some(&step.id));
+    let (run, workflow) = (scope.run_of(&step.id), &scope.workflow);
+    if let Some(when) = &step.when
+        && !when.holds(&whole)?
+    {
+        return Ok(None);
+    }
+    let make = |scope_of_item: &Dynamic, place: Option<usize>| -> Result<Wanted, String> {
+        let (key, is_of_run) = key(step, workflow, run, scope_of_item, place)?;
+        let reason = step.reason.as_ref().map(|reason| reason.value(scope_of_item)).transpose()?;
+        Ok(Wanted {
+            tool: step.tool.clone(),
+            arguments: step.with.value(scope_of_item)?,
+            key,
+            is_of_run,
+            reason: Some(match reason {
+                None | Some(Value::Null) => format!("step `{}` of run `{run}` of `{workflow}`", step.id),
+                Some(Value::String(text)) => text,
+                Some(other) => other.to_string(),
+            }),
+            ask_people: step.approval,
+            retry: step.retry,
+            timeout: Wanted::timeout(step.timeout),
+            is_harmless,
+        })
+    };
+    let Some(list) = &step.for_each else { return Ok(Some(vec![make(&whole, None)?])) };
+    let Value::Array(items) = list.value(&whole)? else {
+        return Err("`for_each` gives no list".to_owned());
+    };
+    if items.len() > MOST_ITEMS {
+        return Err(format!("`for_each` gives {} items; at most {MOST_ITEMS} are taken", items.len()));
+    }
+    let mut wanted = Vec::with_capacity(items.len());
+    let mut keys = BTreeSet::new();
+    for (place, scope) in scope.of_items(&step.id, &items) {
+        let call = make(&scope, Some(place)).map_err(|why| format!("item {place}: {why}"))?;
+        if !keys.insert(call.key.clone()) {
+            return Err(format!("item {place}: `idempotency` gives `{}` for two items", call.key));
+        }
+        wanted.push(call);
+    }
+    Ok(Some(wanted))
+}
+
+/// The key of a call: `RUN/STEP` or `RUN/STEP/ITEM`; `once:WORKFLOW/STEP/…` when the step says what the call is
+/// about. Also says whether it is the run's own.
+fn key(
+    step: &Step,
+    workflow: &str,
+    run: &str,
+    scope: &Dynamic,
+    place: Option<usize>,
+) -> Result<(String, bool), String> {
+    let Some(about) = &step.idempotency else {
+        let item = place.map(|place| format!("/{place}")).unwrap_or_default();
+        return Ok((format!("{run}/{}{item}", step.id), true));
+    };
+    let about = match about.value(scope)? {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    if about.is_empty() {
+        return Err("`idempotency` gives an empty text".to_owned());
+    }
+    let key = format!("once:{workflow}/{}/{}", step.id, visible(&about));
+    if key.len() <= LONGEST_KEY {
+        return Ok((key, false));
+    }
+    Ok((format!("once:{workflow}/{}/{}", step.id, Digest::plain(about.as_bytes()).hex()), false))
+}
+
+/// Text with what a key cannot hold percent-encoded, so that two texts never become one.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if (0x21..=0x7e).contains(&byte) && byte != b'%' && byte != b'~' {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

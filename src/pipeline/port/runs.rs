@@ -1,0 +1,29 @@
+//! Remembering runs of workflows: a row when one begins, and how it ended.
+
+use super::{Unavailable, Wait};
+use crate::domain::audit::AuditRecord;
+use crate::domain::id::{PrincipalId, RunId};
+use crate::domain::run::{Run, RunEnd};
+
+/// Runs of workflows.
+pub trait Runs: Send + Sync {
+    /// Remembers a run and records it, unless this principal has one of this id: then nothing is written. Gives the
+    /// run that counts, and whether it is the new one.
+    fn begin_run(&self, run: Run, record: AuditRecord) -> Wait<'_, Result<(Run, bool), Unavailable>>;
+
+    /// Notes how a run ended and records it, unless it has ended before: then nothing is written. Gives the run as
+    /// it counts, and whether this ended it; none when there is no such run.
+    fn end_run(
+        &self,
+        principal: PrincipalId,
+        id: RunId,
+        end: RunEnd,
+        record: AuditRecord,
+    ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>>;
+
+    /// The run of this principal and id.
+    fn find_run<'a>(&'a self, principal: &'a PrincipalId, id: &'a RunId) -> Wait<'a, Result<Option<Run>, Unavailable>>;
+
+    /// Runs, newest first; of one principal, or of all.
+    fn runs(&self, principal: Option<PrincipalId>, limit: usize) -> Wait<'_, Result<Vec<Run>, Unavailable>>;
+}
