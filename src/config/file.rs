@@ -124,7 +124,7 @@ pub fn read(path: &Path, text: &str) -> Result<File, Invalid> {
 
 /// The known name that is most like the unknown one. serde names both in its message, each in backticks, the
 /// unknown one first.
-fn nearest(message: &str) -> Option<&str> {
+pub(super) fn nearest(message: &str) -> Option<&str> {
     let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
     names

@@ -6,6 +6,7 @@
 
 mod env_file;
 mod file;
+pub mod manifest;
 mod merge;
 pub mod paths;
 

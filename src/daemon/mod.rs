@@ -25,6 +25,7 @@ use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::{Pipeline, Ports};
 use crate::server::{self, ServerSettings, Shutdown};
 use crate::store::redb::RedbStore;
+use crate::tool::command::CommandExecutor;
 use crate::tool::{Tools, desk};
 use crate::transport::Listener;
 
@@ -95,6 +96,8 @@ impl Daemon {
         }
         let record = AuditRecord::new(RecordType::DaemonStarted, now).detail("version", version);
         let epoch = store.begin_epoch(record).await?;
+        let commands = CommandExecutor::open(&folder.spool(), epoch, inputs.environment.clone())
+            .map_err(|source| CannotStart::file(&folder.spool(), source))?;
         store.register_tools(definitions(&rules), now).await?;
         let policy = rules.policies.digest();
         let record = AuditRecord::new(RecordType::PolicyActivated, now).detail("policy", policy.to_string());
@@ -129,7 +132,7 @@ impl Daemon {
             log: store.clone(),
             keys: store.clone(),
             desk: store.clone(),
-            executors: Arc::new(Tools::new(store.clone())),
+            executors: Arc::new(Tools::new(store.clone(), commands)),
             authn: Arc::new(authn),
             control: reins.clone(),
             clock: clock.clone(),
@@ -172,7 +175,10 @@ impl Daemon {
         server::serve(self.listeners, Arc::clone(&self.path), self.server, self.reins.shutdown()).await;
         let drained = tokio::time::timeout(drain, self.path.idle()).await;
         if drained.is_err() {
-            tracing::warn!(running = self.path.running(), "calls are still running; they will be in doubt");
+            tracing::warn!(
+                running = self.path.running(),
+                "calls are still running; a command goes on, and the next daemon takes it over"
+            );
         }
         sweeper.abort();
         let record = AuditRecord::new(RecordType::DaemonStopped, self.clock.now());

@@ -180,7 +180,7 @@ pub fn tool(view: &ToolView) -> api::tools::Tool {
         name: tool.name.to_string(),
         title: tool.title.clone(),
         description: tool.description.clone(),
-        source: tool.kind.word().to_owned(),
+        source: tool.kind().word().to_owned(),
         risk: tool.risk,
         effect: tool.effect,
         destructive: tool.destructive,

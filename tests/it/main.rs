@@ -30,4 +30,6 @@ mod policy;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod waits;

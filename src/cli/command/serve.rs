@@ -125,9 +125,11 @@ fn log(verbose: u8) {
 fn not_started(cx: &Context, cannot: &CannotStart) -> CliError {
     let _ = cx;
     let (code, exit) = match cannot {
-        CannotStart::Config(_) | CannotStart::Policies(_) | CannotStart::Tools(_) | CannotStart::FailPoint(_) => {
-            ("config-invalid", Exit::Usage)
-        }
+        CannotStart::Config(_)
+        | CannotStart::Policies(_)
+        | CannotStart::Manifests(_)
+        | CannotStart::Tools(_)
+        | CannotStart::FailPoint(_) => ("config-invalid", Exit::Usage),
         CannotStart::Listen(_) => ("cannot-listen", Exit::Failure),
         CannotStart::Store(_) => ("store", Exit::Failure),
         CannotStart::File { .. }

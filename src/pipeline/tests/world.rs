@@ -17,7 +17,7 @@ use crate::domain::audit::{AuditRecord, RecordType, Report, Verifier};
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::id::{ApprovalRef, CallId, ToolName};
 use crate::domain::json::Canonical;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Ran};
 use crate::domain::principal::{Credential, Principal, PrincipalKind, Scope};
 use crate::domain::time::Timestamp;
 use crate::domain::tool::{Catalog, ToolKind};
@@ -105,11 +105,11 @@ pub struct Counting {
 }
 
 impl Executor for Counting {
-    fn run<'a>(&'a self, cleared: &'a super::super::cleared::Cleared) -> Wait<'a, Outcome> {
+    fn run<'a>(&'a self, cleared: &'a super::super::cleared::Cleared) -> Wait<'a, Ran> {
         let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
         self.ran.lock().unwrap().push(cleared.call().id);
         let output = Canonical::of(&json!({"run": run, "tool": cleared.tool().name.as_str()}));
-        Box::pin(async move { Outcome::Succeeded { output } })
+        Box::pin(async move { Outcome::Succeeded { output }.into() })
     }
 
     fn in_store(&self, _: &ToolName) -> Option<Arc<dyn InStore>> {

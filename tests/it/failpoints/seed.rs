@@ -12,6 +12,7 @@ use toolctl::guard::policy::{PolicySet, PolicySource, Request};
 use toolctl::guard::schema::Schemas;
 use toolctl::pipeline::opening::{Deadlines, Opening, Seed, Start, Terms};
 use toolctl::pipeline::port::{Fatigue, Keys as _, Ledger as _, Opened, Unavailable};
+use toolctl::pipeline::submission::Labels;
 use toolctl::store::{FailPoint, RedbStore};
 
 use super::day::arguments;
@@ -41,7 +42,14 @@ pub fn dispatch(file: &Path, armed: Option<FailPoint>, tool: &str, key: &str) ->
         let mut id = [7; 16];
         id[15] = key.bytes().last().expect("a key");
         let key = key.parse().expect("a key");
-        let seed = Seed { id: CallId::from_bytes(id), key, reason: None, salt: [1; 16], nonce: [2; 16] };
+        let seed = Seed {
+            id: CallId::from_bytes(id),
+            key,
+            reason: None,
+            salt: [1; 16],
+            nonce: [2; 16],
+            labels: Labels::default(),
+        };
         let opening = Opening::new(seed, &agent, tool, &arguments, &permit, terms, now).expect("an opening");
         store.open(opening).await
     })
