@@ -150,6 +150,10 @@ pub struct Dossier {
     pub tool_digest: String,
     /// Digest of tool definition and arguments.
     pub effective_digest: String,
+    /// What exactly would run: variables, program and arguments, each by itself, secrets by their names. Nothing
+    /// for what is built in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
     /// Arguments of the last approved call of this tool by this caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Value>,

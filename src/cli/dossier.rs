@@ -31,6 +31,9 @@ pub fn render(dossier: &Dossier, now: Timestamp, paint: impl Fn(Tone, &str) -> S
     fact("asked by", format!("{requester}, {}", relative(&call.created_at, now)));
     fact("call", escape_untrusted(&call.id));
     out.push_str(&format!("\n  {}\n{}", paint(Tone::Strong, "arguments"), arguments(&call.arguments)));
+    if !dossier.runs.is_empty() {
+        out.push_str(&format!("\n  {}\n{}", paint(Tone::Strong, "runs"), runs(&dossier.runs)));
+    }
     out.push_str(&difference(dossier, &requester, &paint));
     if let Some(approval) = &call.approval {
         out.push_str(&format!("\n{}", demands(approval, now, &paint)));
@@ -67,6 +70,11 @@ pub fn value(value: &Value) -> String {
         shown.push_str(&format!("  (mixes alphabets: `{letter}` is U+{:04X})", u32::from(letter)));
     }
     shown
+}
+
+/// What would run, an argument a line, so that none can pass for two.
+fn runs(words: &[String]) -> String {
+    words.iter().map(|word| format!("    {}\n", value(&Value::String(word.clone())))).collect()
 }
 
 fn extras(dossier: &Dossier) -> &'static str {

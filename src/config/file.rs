@@ -21,6 +21,7 @@ pub struct File {
     pub approval: Approval,
     pub retention: Retention,
     pub store: Store,
+    pub tools: Tools,
     pub local: Local,
     pub local_user: Vec<LocalUser>,
 }
@@ -63,6 +64,12 @@ pub struct Retention {
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tools {
+    pub folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -11,7 +11,9 @@ use crate::pipeline::opening::Deadlines;
 use crate::pipeline::port::{Fatigue, Retention};
 
 use super::file::{self, File, Span, Within};
-use super::{Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Origin, Place, Server, Setting, Store};
+use super::{
+    Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Origin, Place, Server, Setting, Store, Tools,
+};
 
 /// What the command line said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,6 +88,7 @@ pub fn merge(sources: &Sources<'_>) -> Result<Config, Invalid> {
         approval: approval(&file.approval),
         retention: retention(sources, &file.retention)?,
         store: Store { data_dir: data_dir(sources, file.store) },
+        tools: Tools { folder: from_file(file.tools.folder.map(Some), None) },
         local: local(sources, &file.local, file.local_user)?,
         demo: demo(sources)?,
     })

@@ -52,6 +52,8 @@ pub struct Started {
     pub policies: Vec<String>,
     /// Calls of an earlier daemon that start again.
     pub restarted: usize,
+    /// Commands that an earlier daemon began, and how they end this one records.
+    pub adopted: usize,
     /// Calls nobody knows the outcome of.
     pub in_doubt: usize,
     /// What an operator should know.
@@ -122,6 +124,7 @@ impl Daemon {
             tools: rules.catalog.len(),
             policies: rules.policies.files().iter().map(|file| file.name.clone()).collect(),
             restarted: 0,
+            adopted: 0,
             in_doubt: 0,
             notes: plan.notes.clone(),
         };
@@ -142,6 +145,7 @@ impl Daemon {
         reins.hold(&path);
         let recovered = path.recover().await?;
         (started.restarted, started.in_doubt) = (recovered.restarted, recovered.in_doubt);
+        started.adopted = recovered.adopted;
         Ok(Self { path, store, reins, listeners, server, started, clock })
     }
 

@@ -20,10 +20,8 @@ use super::{CannotStart, Plan};
 /// Everything that is wrong with the policies, or a file that cannot be read.
 pub fn load(plan: &Plan, before: Option<&Rulebook>) -> Result<Rulebook, CannotStart> {
     let mut tools = desk::tools();
-    let own =
-        manifest::read_folder(&plan.config.join("tools")).map_err(|(path, error)| CannotStart::file(&path, error))?;
-    let taken = tools.iter().map(|tool| (tool.name.clone(), "a tool that is built in")).collect();
-    let own = manifest::load(&own, &taken).map_err(CannotStart::Manifests)?;
+    let own = manifest::read_folder(&plan.tools).map_err(|(path, error)| CannotStart::file(&path, error))?;
+    let own = manifest::load(&own)?;
     for warning in &own.warnings {
         tracing::warn!("{}: {warning}", warning.place());
     }

@@ -19,6 +19,10 @@ pub mod template;
 
 pub use action::{Action, ToolKind};
 
+/// The names of the tools that are built in; nobody else's tool may have one.
+pub const BUILT_IN: [&str; 5] =
+    ["create_ticket", "get_incident_impact", "search_customer", "send_message", "update_customer_status"];
+
 /// What running a tool a second time would do. Ordered from harmless to harmful.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]

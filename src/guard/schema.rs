@@ -147,6 +147,11 @@ impl Schemas {
         } else {
             as_sent
         };
+        // What has no place in what runs is told now, before anybody is asked or anything is recorded.
+        if let Err(bad) = tool.action.runs(&value) {
+            let path = bad.argument().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+            return Err(invalid(tool, vec![Violation { path: path.unwrap_or_default(), message: bad.to_string() }]));
+        }
         let effective_digest = effective_digest(tool, &effective);
         Ok(Arguments { effective, value: Arc::new(value), fingerprint, effective_digest })
     }

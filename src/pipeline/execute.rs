@@ -36,7 +36,7 @@ impl Pipeline {
                     self.ports.executors.settled(id);
                 }
                 self.changed(&recorded.call);
-                Ok(recorded)
+                if recorded.call.state == CallState::InDoubt { self.ask_probe(recorded).await } else { Ok(recorded) }
             }
             // Somebody else closed it: what is recorded counts.
             Ok(Advanced::Illegal(_, call)) => Ok(Recorded { call, index }),
@@ -51,7 +51,7 @@ impl Pipeline {
         }
     }
 
-    async fn run(&self, cleared: &Cleared) -> Ran {
+    pub(super) async fn run(&self, cleared: &Cleared) -> Ran {
         let tool = cleared.tool();
         let executor = self.ports.executors.of(tool.kind());
         match tokio::time::timeout(executor.patience(tool), executor.run(cleared)).await {

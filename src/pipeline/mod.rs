@@ -4,6 +4,7 @@
 mod admin;
 pub mod cleared;
 mod decide;
+mod doubt;
 mod execute;
 mod import;
 pub mod opening;

@@ -44,9 +44,9 @@ impl Pipeline {
         self.ports.executors.settled_but(unfinished.iter().map(|call| call.id).collect());
         for call in unfinished {
             let id = call.id;
+            let asked = call.clone();
             let state = match call.state {
                 CallState::Running { epoch, .. } if epoch != self.epoch => self.take_over(call, &mut found).await?,
-                // A run may have come to its end after its daemon gave it up.
                 CallState::InDoubt => self.look_again(call).await?,
                 state => state,
             };
@@ -55,7 +55,10 @@ impl Pipeline {
                     found.restarted += 1;
                     self.spawn_ready(id);
                 }
-                CallState::InDoubt => found.in_doubt += 1,
+                CallState::InDoubt => {
+                    found.in_doubt += 1;
+                    self.spawn_probe(Call { state, ..asked });
+                }
                 CallState::AwaitingApproval | CallState::Running { .. } | CallState::Closed(_) => {}
             }
         }
@@ -86,12 +89,18 @@ impl Pipeline {
         })
     }
 
-    async fn look_again(&self, call: Call) -> Result<CallState, Unavailable> {
+    /// A run may have come to its end, or may still go on, though its daemon gave it up.
+    async fn look_again(self: &Arc<Self>, call: Call) -> Result<CallState, Unavailable> {
         match self.ports.executors.trace(&call).await {
             Trace::Ended(Ran { ending: Ending::Known(outcome), facts }) => {
                 self.end_adopted(&call, Ran { ending: Ending::Known(outcome), facts }).await
             }
-            Trace::Ended(_) | Trace::Running(_) | Trace::NotStarted | Trace::Nothing => Ok(call.state),
+            Trace::Running(end) => {
+                let state = call.state.clone();
+                self.adopt(call, end);
+                Ok(state)
+            }
+            Trace::Ended(_) | Trace::NotStarted | Trace::Nothing => Ok(call.state),
         }
     }
 

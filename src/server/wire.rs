@@ -167,6 +167,8 @@ pub fn dossier(dossier: &Dossier) -> api::approvals::Dossier {
         open_world: tool.is_none_or(|tool| tool.open_world),
         tool_digest: dossier.call.tool_digest.to_string(),
         effective_digest: dossier.call.effective.to_string(),
+        // Arguments that fit nowhere were refused before the call existed.
+        runs: tool.and_then(|tool| tool.action.runs(&dossier.call.arguments.value()).ok()).unwrap_or_default(),
         previous: dossier.previous.as_ref().map(|previous| previous.arguments.value()),
         you_may_not: dossier.you_may_not.clone(),
         call: call(&dossier.call, false, None),

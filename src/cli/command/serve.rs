@@ -99,6 +99,9 @@ fn announce(cx: &Context, started: &Started) {
     if started.restarted > 0 {
         row("resumed", format!("{} calls that an earlier daemon left", started.restarted));
     }
+    if started.adopted > 0 {
+        row("adopted", format!("{} commands that an earlier daemon began", started.adopted));
+    }
     if started.in_doubt > 0 {
         let text = format!("{} calls in doubt: toolctl calls list --state in_doubt", started.in_doubt);
         row("doubt", cx.ui.paint_err(Tone::Care, &text));

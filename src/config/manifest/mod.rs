@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::domain::id::ToolName;
-use crate::domain::tool::Tool;
+use crate::domain::tool::{BUILT_IN, Tool};
 
 pub use self::schema::schema;
+pub use crate::pipeline::rulebook::nearest;
 
 /// The most bytes of one file.
 const MOST_BYTES: u64 = 1 << 20;
@@ -182,11 +183,11 @@ pub fn read_file(path: &Path) -> io::Result<Source> {
     Ok(Source { text: fs::read_to_string(&path)?, path })
 }
 
-/// Reads the tools of all files. `taken` are names that are not to be had, with who has them.
+/// Reads the tools of all files.
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub fn load(sources: &[Source], taken: &BTreeMap<ToolName, &'static str>) -> Result<Manifests, Problems> {
+pub fn load(sources: &[Source]) -> Result<Manifests, Problems> {
     let mut problems = Vec::new();
     let mut all = Manifests::default();
     for source in sources {
@@ -202,8 +203,8 @@ pub fn load(sources: &[Source], taken: &BTreeMap<ToolName, &'static str>) -> Res
             Err(problem) => problems.push(problem),
         }
     }
-    problems.extend(names_taken_twice(sources, &all.tools, taken));
-    problems.extend(helpers_missing(sources, &all.tools, taken));
+    problems.extend(names_taken_twice(sources, &all.tools));
+    problems.extend(helpers_missing(sources, &all.tools));
     if let (Some(source), true) = (sources.last(), all.tools.len() > MOST_TOOLS) {
         problems.push(Problem::new(source, None, format!("there are more than {MOST_TOOLS} tools")));
     }
@@ -211,15 +212,16 @@ pub fn load(sources: &[Source], taken: &BTreeMap<ToolName, &'static str>) -> Res
 }
 
 /// Names that two tools have, or that are taken.
-fn names_taken_twice(sources: &[Source], tools: &[Manifest], taken: &BTreeMap<ToolName, &'static str>) -> Vec<Problem> {
+fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
     let mut seen: BTreeMap<&ToolName, &Manifest> = BTreeMap::new();
     let mut problems = Vec::new();
     for manifest in tools {
         let name = &manifest.tool.name;
         let Some(source) = sources.iter().find(|source| source.path == manifest.file) else { continue };
         let problem = |message: String| Problem::new(source, manifest.place.clone(), message);
-        if let Some(whose) = taken.get(name) {
-            problems.push(problem(format!("`{name}` is the name of {whose}")).hint("choose another name"));
+        if BUILT_IN.contains(&name.as_str()) {
+            let problem = problem(format!("`{name}` is the name of a tool that is built in"));
+            problems.push(problem.hint("choose another name"));
         } else if let Some(first) = seen.get(name) {
             let text = sources.iter().find(|source| source.path == first.file);
             let first = text.map(|source| Problem::new(source, first.place.clone(), "").place()).unwrap_or_default();
@@ -233,7 +235,7 @@ fn names_taken_twice(sources: &[Source], tools: &[Manifest], taken: &BTreeMap<To
 }
 
 /// Probes and previews that are no read-only tools.
-fn helpers_missing(sources: &[Source], tools: &[Manifest], taken: &BTreeMap<ToolName, &'static str>) -> Vec<Problem> {
+fn helpers_missing(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for manifest in tools {
         let extras = &manifest.tool.extras;
@@ -243,7 +245,7 @@ fn helpers_missing(sources: &[Source], tools: &[Manifest], taken: &BTreeMap<Tool
             let message = match tools.iter().find(|other| other.tool.name == *name) {
                 Some(other) if other.tool.is_read_only() => continue,
                 Some(_) => format!("the {role} `{name}` must be a tool that only reads (effect = \"readonly\")"),
-                None if taken.contains_key(name) => format!("the {role} `{name}` must be a tool of your own"),
+                None if BUILT_IN.contains(&name.as_str()) => format!("the {role} `{name}` must be a tool of your own"),
                 None => format!("there is no tool `{name}` to be the {role} of `{}`", manifest.tool.name),
             };
             problems.push(Problem::new(source, manifest.place.clone(), message));

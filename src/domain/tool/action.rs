@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::command::CommandAction;
+use super::command::{CommandAction, Variable};
+use super::template::{BadArgument, expand};
 
 /// What runs a tool.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,25 @@ impl Action {
             Self::Desk => ToolKind::Desk,
             Self::Command(_) => ToolKind::Command,
         }
+    }
+
+    /// What exactly runs with these arguments, for people: variables, program, arguments, each by itself. Secrets
+    /// are named, not told. Nothing for what is built in.
+    ///
+    /// # Errors
+    /// An argument that cannot stand where it would.
+    pub fn runs(&self, arguments: &Value) -> Result<Vec<String>, BadArgument> {
+        let Self::Command(command) = self else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for (name, variable) in &command.environment {
+            all.push(match variable {
+                Variable::Text(text) => format!("{name}={}", text.fill(arguments)?),
+                Variable::Secret(reference) => format!("{name}=‹secret:{reference}›"),
+            });
+        }
+        all.push(command.program.path.display().to_string());
+        all.extend(expand(&command.arguments, arguments)?);
+        Ok(all)
     }
 
     /// What the digest of a definition says of it beside its kind; none for what is built in.

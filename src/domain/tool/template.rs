@@ -86,6 +86,20 @@ pub enum BadArgument {
     Missing(String),
 }
 
+impl BadArgument {
+    /// The argument at fault, if it is one.
+    pub fn argument(&self) -> Option<&str> {
+        match self {
+            Self::Option(name)
+            | Self::Nul(name)
+            | Self::TooLong(name, _)
+            | Self::Kind(name, _)
+            | Self::Missing(name) => Some(name),
+            Self::TooLongTogether => None,
+        }
+    }
+}
+
 impl Text {
     /// Reads `{name}`, `{name...}`, `{{` and `}}`. Gives the list's name when there is a `{name...}`.
     ///

@@ -153,7 +153,7 @@ fn a_search_lists_customers_and_is_limited() {
     let tool = tool("search_customer");
     let cleared = Cleared::read_only(call(&tool, json!({"query": "Nordic"})), &tool).unwrap();
     let desk = Arc::new(desk);
-    let outcome = wait(DeskExecutor { desk: Arc::clone(&desk) as Arc<dyn DeskRead> }.run(&cleared));
+    let outcome = wait(DeskExecutor { desk: Arc::clone(&desk) as Arc<dyn DeskRead> }.run(&cleared)).ending.of_read();
     assert_eq!(
         output("search_customer", outcome),
         r#"{"results":[{"id":2,"name":"Nordic Widgets","status":"Active"}]}"#
@@ -351,5 +351,6 @@ fn the_definitions_are_those_that_existing_stores_know() {
     ];
     let catalog = Catalog::new(tools()).unwrap();
     let now: Vec<_> = catalog.iter().map(|tool| (tool.name.to_string(), tool.digest.hex())).collect();
+    assert_eq!(known.map(|(name, _)| name), crate::domain::tool::BUILT_IN);
     assert_eq!(now, known.map(|(name, digest)| (name.to_owned(), digest.to_owned())));
 }

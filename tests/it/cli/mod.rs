@@ -11,6 +11,7 @@ mod exits;
 mod inbox;
 mod keys;
 mod output;
+mod own;
 mod tools;
 
 use serde_json::Value;

@@ -3,6 +3,11 @@
 
 mod commands;
 mod crash;
+mod doubt;
+mod examples;
+mod leftovers;
+mod manifests;
+mod sandbox;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 
 mod drain;
 mod program;
+mod sandbox;
 mod shim;
 
 use std::collections::BTreeMap;
@@ -31,9 +32,23 @@ pub const fn missing() -> Option<&'static str> {
 /// exit status.
 pub fn entered(args: &[OsString]) -> Option<ExitCode> {
     match args {
-        [_, word] if word == SHIM => Some(shim::main()),
+        [_, word] if word == SHIM => {
+            close_inherited();
+            Some(shim::main())
+        }
         [_, word] if word == PROGRAM => Some(program::main()),
         _ => None,
+    }
+}
+
+/// Closes what this process was given beside its three streams, before it opens anything of its own: whatever
+/// started the daemon may have left files and pipes open, and no tool may have them.
+fn close_inherited() {
+    let Ok(listing) = std::fs::read_dir("/dev/fd") else { return };
+    let open: Vec<i32> = listing.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // The one that the listing was read from is closed already.
+        let _closed = nix::unistd::close(descriptor);
     }
 }
 

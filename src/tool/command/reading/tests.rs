@@ -95,7 +95,7 @@ fn output_that_does_not_fit_its_schema_is_no_result_and_its_effect_is_done() {
     let said = line(reading.read(&end(Fate::Exited(0), None), b"{\"id\":\"seven\"}", b""));
     assert_eq!(
         said,
-        "OutputInvalid done: `restart` succeeded, but its output is not what it declared: `/id` must be an integer"
+        "OutputInvalid done: `restart` succeeded, but its output is not what it declared: `/id` must be an integer, not a string"
     );
 }
 

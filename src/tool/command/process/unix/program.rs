@@ -50,9 +50,11 @@ fn become_it(program: &Program) -> Result<Never, String> {
     }
     std::env::set_current_dir(&program.folder)
         .map_err(|error| format!("the folder `{}` cannot be entered: {error}", program.folder.display()))?;
-    super::limit(&program.limits).map_err(|error| format!("the limits cannot be set: {error}"))?;
+    super::sandbox::enter(program)?;
     let mut command = Command::new(&program.file.path);
     command.args(&program.arguments).env_clear().envs(&program.environment);
+    // Last, as little may be allocated once memory is limited.
+    super::limit(&program.limits).map_err(|error| format!("the limits cannot be set: {error}"))?;
     let error = command.exec();
     Err(format!("`{}` cannot be run: {error}", program.file.path.display()))
 }

@@ -213,7 +213,7 @@ impl Watch<'_> {
         let fate = self.fate.unwrap_or(Fate::Killed(9));
         let refused = (fate == Fate::Exited(REFUSED)).then(|| refusal(&stdout, &self.job.program.token)).flatten();
         let fate = refused.map_or(fate, |refusal| Fate::NotStarted(refusal.message));
-        let sandbox = self.job.program.sandbox.level.word().to_owned();
+        let sandbox = super::sandbox::describe(&self.job.program.sandbox);
         let end = End { fate, cut: self.cut, survivors, sandbox, stdout_bytes, stderr_bytes };
         (end, scrub(stdout, &self.job.secrets), scrub(stderr, &self.job.secrets))
     }
