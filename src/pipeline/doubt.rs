@@ -97,8 +97,8 @@ impl Pipeline {
     }
 }
 
-/// What a probe is asked: of the call's arguments, its id and its start, those that the probe has arguments for.
-fn question(call: &Call, schema: &Value) -> Value {
+/// What a probe or a preview is asked: of the call's arguments, its id and its start, those that the probe has arguments for.
+pub(super) fn question(call: &Call, schema: &Value) -> Value {
     let Value::Object(mut known) = call.arguments.value() else { return Value::Object(Map::new()) };
     known.insert("call_id".to_owned(), Value::String(call.id.to_string()));
     known.insert("started_at".to_owned(), Value::String(call.created_at.to_string()));

@@ -167,6 +167,11 @@ pub fn dossier(dossier: &Dossier) -> api::approvals::Dossier {
         open_world: tool.is_none_or(|tool| tool.open_world),
         tool_digest: dossier.call.tool_digest.to_string(),
         effective_digest: dossier.call.effective.to_string(),
+        preview: dossier.preview.as_ref().map(|(tool, said)| api::approvals::Preview {
+            tool: tool.to_string(),
+            output: said.as_ref().ok().cloned(),
+            error: said.as_ref().err().cloned(),
+        }),
         // Arguments that fit nowhere were refused before the call existed.
         runs: tool.and_then(|tool| tool.action.runs(&dossier.call.arguments.value()).ok()).unwrap_or_default(),
         previous: dossier.previous.as_ref().map(|previous| previous.arguments.value()),

@@ -57,6 +57,7 @@ pub fn dossier() -> Dossier {
         effective_digest: format!("sha256:{}", "55667788".repeat(8)),
         previous: Some(json!({"customer_id": 1, "new_status": "Active"})),
         runs: Vec::new(),
+        preview: None,
         you_may_not: None,
     }
 }

@@ -42,13 +42,16 @@ pub struct ToolTable {
     pub preview: Option<Spanned<String>>,
     #[serde(default)]
     pub tags: Vec<String>,
-    pub arguments: Option<Spanned<BTreeMap<String, Spanned<BTreeMap<Spanned<String>, Spanned<Value>>>>>>,
+    pub arguments: Option<Spanned<BTreeMap<String, Spanned<ArgumentTable>>>>,
     pub input: Option<Spanned<Value>>,
     pub output: Option<Spanned<Value>>,
     #[serde(default)]
     pub example: Vec<Spanned<ExampleTable>>,
     pub command: Option<Spanned<CommandTable>>,
 }
+
+/// One line of `[tool.arguments]`: JSON Schema's words, each with its place.
+pub type ArgumentTable = BTreeMap<Spanned<String>, Spanned<Value>>;
 
 /// `[[tool.example]]`.
 #[derive(Debug, serde::Deserialize)]

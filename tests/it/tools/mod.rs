@@ -7,6 +7,7 @@ mod doubt;
 mod examples;
 mod leftovers;
 mod manifests;
+mod preview;
 mod sandbox;
 
 use std::os::unix::fs::PermissionsExt as _;

@@ -94,7 +94,7 @@ mod kernel {
         rules = rules.scope(Scope::from_all(MORE)).map_err(|error| told(&error))?;
         let mut created = rules.create().map_err(|error| told(&error))?;
         let (read, write) = (AccessFs::from_read(MORE), AccessFs::from_all(MORE));
-        for path in sandbox.read.iter().chain(&sandbox.write).filter(|path| !path.exists()) {
+        if let Some(path) = sandbox.read.iter().chain(&sandbox.write).find(|path| !path.exists()) {
             return Err(format!("there is no `{}`", path.display()));
         }
         let own = std::iter::once(&program.file).chain(&program.script).map(|pinned| pinned.path.clone());

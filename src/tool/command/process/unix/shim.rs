@@ -72,7 +72,7 @@ fn run() -> io::Result<()> {
     spool.start(&held)?;
     feed(stdin, food);
     let mut watch = Watch { job: &job, leader, events, fate: None, cut: None, out: None, err: None };
-    let survivors = watch.to_the_end();
+    let survivors = watch.see_to_the_end();
     let (end, stdout, stderr) = watch.end(survivors);
     spool.finish(&end, &stdout, &stderr)
 }
@@ -144,7 +144,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Waits until everything is over, ending it when it must be. Gives whether something has survived.
-    fn to_the_end(&mut self) -> bool {
+    fn see_to_the_end(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_millis(self.job.timeout_ms);
         if !self.until(deadline, |watch| watch.fate.is_some() || watch.cut.is_some()) {
             self.cut = Some(Cut::Timeout);
