@@ -25,9 +25,11 @@ pub fn run(cx: &Context, args: &ServeArgs) -> Result<Exit, CliError> {
 
 async fn serve(cx: &Context, inputs: Inputs) -> Result<(), CannotStart> {
     let daemon = Daemon::prepare(inputs).await?;
-    announce(cx, daemon.started());
     let (shutdown, reins) = (daemon.shutdown(), daemon.reins());
-    match Signals::listen() {
+    // Before anybody is told that it is ready: whoever is may send one at once.
+    let signals = Signals::listen();
+    announce(cx, daemon.started());
+    match signals {
         Ok(mut signals) => {
             tokio::spawn(async move {
                 loop {

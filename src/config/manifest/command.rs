@@ -7,7 +7,6 @@ use serde_json::Value;
 use toml::Spanned;
 
 use super::interpreter;
-use super::program;
 use super::tool::Desk;
 use super::written::{CommandTable, ElementTable, LimitsTable, SandboxTable, VariableTable};
 use crate::domain::tool::command::{
@@ -23,7 +22,7 @@ const LONGEST_GRACE: u64 = 300_000;
 pub fn read(desk: &mut Desk<'_>, table: &Spanned<CommandTable>, input: &Value) -> Option<CommandAction> {
     let (place, table) = (table.span(), table.get_ref());
     let folder = desk.source.path.parent().unwrap_or(Path::new("/")).to_owned();
-    let program = match program::find(table.program.get_ref(), &folder) {
+    let program = match desk.programs.find(table.program.get_ref(), &folder) {
         Ok(program) => Some(program),
         Err(why) => {
             desk.wrong(table.program.span(), why, Some("give the whole path of a program".to_owned()));
@@ -189,7 +188,7 @@ fn interprets(
     let element = arguments.get_mut(found.script?)?;
     let Element::One(text) = element else { return None };
     let given = text.literal()?.to_owned();
-    match program::file(&folder.join(&given)) {
+    match desk.programs.file(&folder.join(&given)) {
         Ok(script) => {
             *text = Text(vec![Piece::Literal(script.path.display().to_string())]);
             Some(script)

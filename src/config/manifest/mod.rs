@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::domain::id::ToolName;
 use crate::domain::tool::{BUILT_IN, Tool};
 
+use self::program::Programs;
 pub use self::schema::schema;
 pub use crate::pipeline::rulebook::nearest;
 
@@ -190,11 +191,12 @@ pub fn read_file(path: &Path) -> io::Result<Source> {
 pub fn load(sources: &[Source]) -> Result<Manifests, Problems> {
     let mut problems = Vec::new();
     let mut all = Manifests::default();
+    let mut programs = Programs::default();
     for source in sources {
         match written::read(source) {
             Ok(tables) => {
                 for table in tables {
-                    let read = tool::read(source, table);
+                    let read = tool::read(source, table, &mut programs);
                     problems.extend(read.problems);
                     all.warnings.extend(read.warnings);
                     all.tools.extend(read.manifest);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toml::Spanned;
 
+use super::program::Programs;
 use super::written::ToolTable;
 use super::{Example, Manifest, Problem, Source, arguments, command};
 use crate::domain::id::ToolName;
@@ -39,6 +40,8 @@ pub struct Read {
 pub struct Desk<'a> {
     /// The file.
     pub source: &'a Source,
+    /// Where programs are found.
+    pub programs: &'a mut Programs,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// What is probably not meant.
@@ -60,8 +63,8 @@ impl Desk<'_> {
 }
 
 /// Reads one table.
-pub fn read(source: &Source, table: Spanned<ToolTable>) -> Read {
-    let mut desk = Desk { source, problems: Vec::new(), warnings: Vec::new() };
+pub fn read(source: &Source, table: Spanned<ToolTable>, programs: &mut Programs) -> Read {
+    let mut desk = Desk { source, programs, problems: Vec::new(), warnings: Vec::new() };
     let manifest = build(&mut desk, table);
     let manifest = manifest.filter(|_| desk.problems.is_empty());
     Read { manifest, problems: desk.problems, warnings: desk.warnings }

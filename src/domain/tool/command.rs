@@ -161,7 +161,7 @@ pub enum Variable {
 pub enum SecretRef {
     /// A variable of the daemon's environment.
     Environment(String),
-    /// A file that only the daemon's user can read.
+    /// A file that the daemon can read.
     File(PathBuf),
     /// A credential that systemd hands to the daemon (systemd.exec(5), `LoadCredential=`).
     Credential(String),

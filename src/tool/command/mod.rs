@@ -65,7 +65,7 @@ impl CommandExecutor {
     /// What an earlier run has left of this call.
     pub async fn trace(&self, call: &Call) -> Trace {
         let Some(spool) = self.spool.clone() else { return Trace::Nothing };
-        let (run, state) = (spool.run(call.id, call.attempts), call.state.clone());
+        let (run, state) = (spool.run(call.id, call.attempts, true), call.state.clone());
         let found = {
             let run = run.clone();
             blocking(move || run.look()).await
@@ -116,7 +116,7 @@ impl CommandExecutor {
             return Err(missing.to_owned());
         }
         let arguments = cleared.arguments();
-        let run = spool.run(call.id, call.attempts);
+        let run = spool.run(call.id, call.attempts, !tool.is_read_only());
         let list = expand(&command.arguments, &arguments).map_err(|error| error.to_string())?;
         let secrets = surroundings::secrets(command, &self.environment)?;
         let environment = surroundings::environment(command, call, &arguments, &secrets, run.path())?;

@@ -31,7 +31,11 @@ pub struct Spool {
 
 /// The folder of one run.
 #[derive(Debug, Clone)]
-pub struct Run(PathBuf);
+pub struct Run {
+    folder: PathBuf,
+    /// Somebody may ask for it after the machine was lost. Nobody does for a run that only read.
+    durable: bool,
+}
 
 /// A lock on a run, given up on drop.
 #[derive(Debug)]
@@ -71,9 +75,9 @@ impl Spool {
         Ok(Self { root: root.to_owned(), seen })
     }
 
-    /// The folder of one attempt of a call.
-    pub fn run(&self, call: CallId, attempt: u32) -> Run {
-        Run(self.root.join(format!("{call}.{attempt}")))
+    /// The folder of one attempt of a call; `durable` unless nobody will ever ask for it again.
+    pub fn run(&self, call: CallId, attempt: u32, durable: bool) -> Run {
+        Run { folder: self.root.join(format!("{call}.{attempt}")), durable }
     }
 
     /// Whether a run that a daemon of this start made would be here.
@@ -93,7 +97,7 @@ impl Spool {
         for path in listing.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()) {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let Some((call, _)) = name.rsplit_once('.') else { continue };
-            let run = Run(path.clone());
+            let run = Run { folder: path.clone(), durable: true };
             if done(call) && !matches!(run.lock(), Ok(None)) {
                 // What cannot be removed now is tried again at the next start.
                 let _left = fs::remove_dir_all(&path);
@@ -104,13 +108,13 @@ impl Spool {
 
 impl Run {
     /// The folder as a shim was told it.
-    pub const fn at(folder: PathBuf) -> Self {
-        Self(folder)
+    pub const fn at(folder: PathBuf, durable: bool) -> Self {
+        Self { folder, durable }
     }
 
     /// Its path.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.folder
     }
 
     /// Makes it, durably, with how its end is to be read.
@@ -118,12 +122,13 @@ impl Run {
     /// # Errors
     /// When it is there already or the disk says no: nothing has run.
     pub fn create<T: Serialize>(&self, reading: &T) -> io::Result<()> {
-        process::new_private_folder(&self.0)?;
+        process::new_private_folder(&self.folder)?;
         for name in ["home", "tmp"] {
-            process::new_private_folder(&self.0.join(name))?;
+            process::new_private_folder(&self.folder.join(name))?;
         }
-        replace(&self.0, "reading", &serde_json::to_vec(reading)?)?;
-        self.0.parent().map_or(Ok(()), sync_folder)
+        // Its name becomes durable with the start: without that nobody needs it.
+        self.write("reading", &serde_json::to_vec(reading)?)?;
+        self.folder.parent().filter(|_| self.durable).map_or(Ok(()), process::sync_folder)
     }
 
     /// Reads how its end is to be read.
@@ -131,7 +136,7 @@ impl Run {
     /// # Errors
     /// When it is not there or not whole.
     pub fn reading<T: DeserializeOwned>(&self) -> io::Result<T> {
-        Ok(serde_json::from_slice(&fs::read(self.0.join("reading"))?)?)
+        Ok(serde_json::from_slice(&fs::read(self.folder.join("reading"))?)?)
     }
 
     /// Takes the lock; none when somebody holds it.
@@ -158,7 +163,7 @@ impl Run {
     }
 
     fn lock_file(&self) -> io::Result<File> {
-        File::options().create(true).truncate(false).write(true).open(self.0.join("lock"))
+        File::options().create(true).truncate(false).write(true).open(self.folder.join("lock"))
     }
 
     /// Writes that the program is about to run. Durable before it returns.
@@ -166,12 +171,11 @@ impl Run {
     /// # Errors
     /// When it is fenced or the disk says no: the program must not run.
     pub fn start(&self, _held: &Held) -> io::Result<()> {
-        if self.0.join("fenced").exists() {
+        if self.folder.join("fenced").exists() {
             return Err(io::Error::other("another daemon has judged this run"));
         }
-        let file = File::create_new(self.0.join("start"))?;
-        file.sync_all()?;
-        sync_folder(&self.0)
+        File::create_new(self.folder.join("start"))?;
+        if self.durable { process::sync_folder(&self.folder) } else { Ok(()) }
     }
 
     /// Writes how it ended: output first, `end` last.
@@ -179,14 +183,22 @@ impl Run {
     /// # Errors
     /// When the disk says no.
     pub fn finish(&self, end: &End, stdout: &[u8], stderr: &[u8]) -> io::Result<()> {
-        replace(&self.0, "stdout", stdout)?;
-        replace(&self.0, "stderr", stderr)?;
-        replace(&self.0, "end", &serde_json::to_vec(end)?)
+        self.write("stdout", stdout)?;
+        self.write("stderr", stderr)?;
+        self.write("end.new", &serde_json::to_vec(end)?)?;
+        fs::rename(self.folder.join("end.new"), self.folder.join("end"))?;
+        if self.durable { process::sync_folder(&self.folder) } else { Ok(()) }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create(self.folder.join(name))?;
+        file.write_all(bytes)?;
+        if self.durable && !bytes.is_empty() { file.sync_all() } else { Ok(()) }
     }
 
     /// What it wrote to stdout and stderr, as far as it was kept.
     pub fn output(&self) -> (Vec<u8>, Vec<u8>) {
-        let read = |name| fs::read(self.0.join(name)).unwrap_or_default();
+        let read = |name| fs::read(self.folder.join(name)).unwrap_or_default();
         (read("stdout"), read("stderr"))
     }
 
@@ -195,7 +207,7 @@ impl Run {
     /// # Errors
     /// When the folder is not there, or the disk says no.
     pub fn look(&self) -> io::Result<Found> {
-        if !self.0.is_dir() {
+        if !self.folder.is_dir() {
             return Err(io::ErrorKind::NotFound.into());
         }
         let Some(held) = self.lock()? else { return Ok(Found::Held) };
@@ -207,15 +219,15 @@ impl Run {
     /// # Errors
     /// When the disk says no.
     pub fn judge(&self, _held: &Held) -> io::Result<Found> {
-        match fs::read(self.0.join("end")) {
+        match fs::read(self.folder.join("end")) {
             Ok(text) => return Ok(Found::Ended(serde_json::from_slice(&text)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        if self.0.join("start").exists() {
+        if self.folder.join("start").exists() {
             return Ok(Found::Started);
         }
-        File::create(self.0.join("fenced"))?;
+        File::create(self.folder.join("fenced"))?;
         Ok(Found::NotStarted)
     }
 }
@@ -227,10 +239,6 @@ fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, folder.join(name))?;
-    sync_folder(folder)
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
     process::sync_folder(folder)
 }
 
@@ -246,7 +254,7 @@ mod tests {
     }
 
     fn run(spool: &Spool) -> Run {
-        let run = spool.run(CallId::from_bytes([7; 16]), 1);
+        let run = spool.run(CallId::from_bytes([7; 16]), 1, true);
         run.create(&"how").expect("made");
         run
     }

@@ -45,3 +45,31 @@ fn a_reload_takes_new_tools_and_keeps_the_old_ones_when_something_is_wrong() {
         .collect();
     assert_eq!(changed.last().map(String::as_str), Some("b"), "{changed:?}");
 }
+
+#[test]
+fn any_json_schema_will_do() {
+    let schema = r#"{
+        "type": "object", "required": ["a-b.c"],
+        "properties": {
+            "a-b.c": {"type": ["string", "null"], "maxLength": 9},
+            "when": {"anyOf": [{"type": "integer"}, {"const": "now"}]},
+            "list": {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "number"}}}},
+            "någon": {"enum": [1, "two", null]},
+            "type": true
+        }
+    }"#;
+    let text = format!(
+        "[[tool]]\nname = \"odd.one\"\ndescription = \"Odd.\"\neffect = \"readonly\"\ninput = '''{schema}'''\n[tool.command]\n\
+         program = \"cat\"\nstdin = \"json\"\noutput = \"json\"\n[[tool]]\nname = \"none\"\ndescription = \"None.\"\n\
+         effect = \"readonly\"\n[tool.command]\nprogram = \"echo\"\n"
+    );
+    let daemon = daemon(&[("odd.toml", &text)]);
+    let arguments = json!({"a-b.c": null, "when": "now", "list": [{"x": 0.5}], "någon": "two", "type": [1]});
+    assert_eq!(call(&daemon, "odd.one", &arguments)["output"], arguments);
+    assert_eq!(call(&daemon, "odd.one", &json!({"a-b.c": "0123456789"}))["code"], "arguments-invalid");
+    assert_eq!(call(&daemon, "none", &json!({}))["output"], json!({"text": "\n"}));
+    assert_eq!(call(&daemon, "none", &json!({"x": 1}))["code"], "arguments-invalid");
+    daemon.http("GET", "/openapi.json").send().is(200);
+    daemon.cli(&["tools", "show", "odd.one"]).exits(0);
+    daemon.cli(&["call", "odd.one", "--help"]).exits(0);
+}

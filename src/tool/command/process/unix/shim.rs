@@ -59,7 +59,7 @@ fn run() -> io::Result<()> {
     let mut job: Job = job::receive(&mut io::stdin().lock())?;
     super::lead()?;
     job.program.shim = rustix::process::getpid().as_raw_nonzero().get();
-    let spool = Run::at(job.spool.clone());
+    let spool = Run::at(job.spool.clone(), job.outlives);
     let held = spool.lock()?.ok_or_else(|| io::Error::other("another daemon looks at this run"))?;
     let (tell, events) = mpsc::channel();
     let mut child = start()?;
