@@ -101,6 +101,20 @@ fn everything_that_is_wrong_is_told_with_its_place() {
                 .replace("[\"restart\", ", "[\"-c\", \"echo {unit}\", "),
             "a caller's argument stands where `",
         ),
+        (
+            with("description", "destructive = false\ndescription")
+                .replace("program = \"true\"", "program = \"true\"\nallow_interpreter = true"),
+            "4:15 a command that runs what a caller sends is destructive",
+        ),
+        (
+            with("description", "effect = \"readonly\"\ndescription")
+                .replace("program = \"true\"", "program = \"true\"\nallow_interpreter = true"),
+            "a command that runs what a caller sends does not only read",
+        ),
+        (
+            format!("{GOOD}[[tool.example]]\narguments = {{ unit = 7 }}\n"),
+            "the example does not fit the arguments: `/unit` must be a string",
+        ),
         (format!("{GOOD}environment = {{ LD_PRELOAD = \"x\" }}\n"), "the variable `LD_PRELOAD` cannot be set"),
         (format!("{GOOD}environment = {{ T = {{ secret = \"x\" }} }}\n"), "a secret is named `env:NAME`"),
         (format!("{GOOD}no_effect_exit = [0]\n"), "the exit status 0 is given two meanings"),

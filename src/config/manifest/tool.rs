@@ -11,6 +11,7 @@ use super::written::ToolTable;
 use super::{Example, Manifest, Problem, Source, arguments, command};
 use crate::domain::id::ToolName;
 use crate::domain::tool::{Action, EffectClass, Extras, Risk, Tool};
+use crate::guard::schema::OutputSchema;
 
 /// The longest a run may be allowed to take.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -108,12 +109,17 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
             Some("say destructive = false, or another effect".to_owned()),
         );
     }
-    if let (false, true, Some(said)) = (destructive, action.allow_interpreter, &table.destructive) {
-        desk.wrong(
-            said.span(),
-            "a command that runs what a caller sends is destructive",
-            Some("leave `destructive` out".to_owned()),
-        );
+    if action.allow_interpreter && !destructive {
+        let (message, hint) = if reads {
+            (
+                "a command that runs what a caller sends does not only read",
+                "leave `allow_interpreter` out, or say another effect",
+            )
+        } else {
+            ("a command that runs what a caller sends is destructive", "leave `destructive` out")
+        };
+        let place = table.destructive.as_ref().map_or(place.clone(), Spanned::span);
+        desk.wrong(place, message, Some(hint.to_owned()));
     }
     if effect != EffectClass::Keyed
         && let Some(window) = &table.dedupe_window
@@ -140,8 +146,12 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
         .map(|example| example.get_ref())
         .map(|example| Example { arguments: example.arguments.clone(), output: example.output.clone() })
         .collect();
-    for example in table.example.iter().filter(|example| !example.get_ref().arguments.is_object()) {
-        desk.wrong(example.span(), "the arguments of an example are a table", None);
+    let fits = OutputSchema::compile(&input_schema).ok();
+    for example in &table.example {
+        let fits = fits.as_ref().map_or(Ok(()), |schema| schema.check(&example.get_ref().arguments));
+        if let Err(why) = fits {
+            desk.wrong(example.span(), format!("the example does not fit the arguments: {why}"), None);
+        }
     }
     let tool = Tool {
         title: table.title.unwrap_or_default(),

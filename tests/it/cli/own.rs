@@ -60,7 +60,7 @@ fn what_is_wrong_is_shown_in_its_line_and_never_added() {
         "arguments = [\"hello\", \"{whome}\"]",
         "the tool has no argument `whome`",
         "did you mean `whom`?",
-        "1 wrong in 1 files",
+        "1 problem in 1 file",
     ] {
         assert!(ending.stdout.contains(expected), "`{expected}` is not in:\n{}", ending.stdout);
     }
@@ -70,7 +70,7 @@ fn what_is_wrong_is_shown_in_its_line_and_never_added() {
     assert_eq!(error["code"], "tools-invalid");
     assert!(!daemon.dir().join("config/tools/bad.toml").exists());
     let good = file(&daemon, "good.toml", HELLO);
-    assert_eq!(daemon.cli(&["-o", "table", "tools", "lint", &good]).succeeds(), "1 tools in 1 files, nothing wrong\n");
+    assert_eq!(daemon.cli(&["-o", "table", "tools", "lint", &good]).succeeds(), "1 tool in 1 file, nothing wrong\n");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_file_to_begin_with_is_right_and_editors_get_a_schema() {
     let daemon = Daemon::prepared(&[], &[]);
     let begin = daemon.cli(&["tools", "new", "command"]).succeeds();
     let begin = file(&daemon, "begin.toml", &begin);
-    assert_eq!(daemon.cli(&["-o", "table", "tools", "lint", &begin]).succeeds(), "1 tools in 1 files, nothing wrong\n");
+    assert_eq!(daemon.cli(&["-o", "table", "tools", "lint", &begin]).succeeds(), "1 tool in 1 file, nothing wrong\n");
     let schema = daemon.cli(&["tools", "schema"]).succeeds();
     let schema: Value = serde_json::from_str(&schema).expect("JSON");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::daemon;
+use super::put;
+use crate::support::daemon::UNHURRIED;
 use crate::support::{Daemon, until};
 
 const TOOL: &str = r#"
@@ -75,7 +76,10 @@ fn runs(daemon: &Daemon) -> usize {
 #[test]
 fn nothing_is_left_behind() {
     let cases = std::env::var("TOOLCTL_P14_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
-    let daemon = daemon(&[("misbehave.toml", TOOL), ("misbehave.sh", MISBEHAVE)]);
+    let mut daemon = Daemon::prepared(&["--env-file", ".env"], &[]);
+    std::fs::write(daemon.dir().join(".env"), UNHURRIED).expect("the env file");
+    put(&daemon, &[("misbehave.toml", TOOL), ("misbehave.sh", MISBEHAVE)]);
+    daemon.restart();
     let call = |way: &str| {
         let body = json!({"tool": "misbehave", "arguments": {"how": way}});
         let answer = daemon.http("POST", "/v1/calls").json(&body).send().json();

@@ -35,15 +35,19 @@ pub fn run(cx: &Context, given: &[PathBuf]) -> Result<Exit, CliError> {
         let shown = problems.iter().map(|problem| picture("wrong", problem));
         let shown = shown.chain(warnings.iter().map(|problem| picture("care", problem)));
         let mut text: String = shown.collect();
-        let (files, wrong) = (sources.len(), problems.len());
+        let (tools, files) = (count(tools, "tool"), count(sources.len(), "file"));
         text.push_str(&match (clean, warnings.len()) {
-            (true, 0) => format!("{tools} tools in {files} files, nothing wrong"),
-            (true, some) => format!("{tools} tools in {files} files, nothing wrong, {some} to look at"),
-            (false, _) => format!("{wrong} wrong in {files} files"),
+            (true, 0) => format!("{tools} in {files}, nothing wrong"),
+            (true, some) => format!("{tools} in {files}, nothing wrong, {some} to look at"),
+            (false, _) => format!("{} in {files}", count(problems.len(), "problem")),
         });
         text
     })?;
     Ok(if clean { Exit::Done } else { Exit::Usage })
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn told(problem: &Problem) -> Value {
