@@ -342,9 +342,10 @@ pub trait Executors: Send + Sync {
     /// The executor of tools of this kind.
     fn of(&self, kind: ToolKind) -> &dyn Executor;
 
-    /// What a run by an earlier daemon has left of this call.
-    fn trace<'a>(&'a self, call: &'a Call) -> Wait<'a, Trace> {
-        let _nothing_is_left = call;
+    /// What a run by an earlier daemon has left of this call. `kind` is that of its tool, if its definition is
+    /// still the one that ran: only then does it prove anything that nothing is left.
+    fn trace<'a>(&'a self, call: &'a Call, kind: Option<ToolKind>) -> Wait<'a, Trace> {
+        let _nothing_is_left = (call, kind);
         Box::pin(async { Trace::Nothing })
     }
 

@@ -68,7 +68,7 @@ impl Pipeline {
     /// What becomes of a call whose daemon is gone: its run may have left its end, may go on, or may provably
     /// never have started. Only where nothing is left does the tool's declared effect decide.
     async fn take_over(self: &Arc<Self>, call: Call, found: &mut Recovered) -> Result<CallState, Unavailable> {
-        let event = match self.ports.executors.trace(&call).await {
+        let event = match self.trace(&call).await {
             Trace::Ended(ran) => {
                 found.adopted += 1;
                 return self.end_adopted(&call, ran).await;
@@ -89,9 +89,15 @@ impl Pipeline {
         })
     }
 
+    async fn trace(&self, call: &Call) -> Trace {
+        let rules = self.rules();
+        let tool = rules.catalog.get(call.tool.as_str()).filter(|tool| tool.digest == call.tool_digest);
+        self.ports.executors.trace(call, tool.map(|tool| tool.kind())).await
+    }
+
     /// A run may have come to its end, or may still go on, though its daemon gave it up.
     async fn look_again(self: &Arc<Self>, call: Call) -> Result<CallState, Unavailable> {
-        match self.ports.executors.trace(&call).await {
+        match self.trace(&call).await {
             Trace::Ended(Ran { ending: Ending::Known(outcome), facts }) => {
                 self.end_adopted(&call, Ran { ending: Ending::Known(outcome), facts }).await
             }

@@ -35,8 +35,9 @@ impl Executors for Tools {
         }
     }
 
-    fn trace<'a>(&'a self, call: &'a Call) -> Wait<'a, Trace> {
-        Box::pin(self.command.trace(call))
+    fn trace<'a>(&'a self, call: &'a Call, kind: Option<ToolKind>) -> Wait<'a, Trace> {
+        // Only commands leave anything; what they have left shows that it was one.
+        Box::pin(self.command.trace(call, kind == Some(ToolKind::Command)))
     }
 
     fn settled(&self, call: CallId) {

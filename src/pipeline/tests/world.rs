@@ -137,7 +137,7 @@ impl Executors for Counting {
         self
     }
 
-    fn trace<'a>(&'a self, _: &'a Call) -> Wait<'a, Trace> {
+    fn trace<'a>(&'a self, _: &'a Call, _: Option<ToolKind>) -> Wait<'a, Trace> {
         let trace = match self.left.lock().unwrap().take() {
             None => Trace::Nothing,
             Some(Left::NotStarted) => Trace::NotStarted,

@@ -62,8 +62,8 @@ impl CommandExecutor {
         Self { spool: None, environment: Arc::default() }
     }
 
-    /// What an earlier run has left of this call.
-    pub async fn trace(&self, call: &Call) -> Trace {
+    /// What an earlier run has left of this call, which `is_command` if that is certain.
+    pub async fn trace(&self, call: &Call, is_command: bool) -> Trace {
         let Some(spool) = self.spool.clone() else { return Trace::Nothing };
         let (run, state) = (spool.run(call.id, call.attempts, true), call.state.clone());
         let found = {
@@ -83,7 +83,7 @@ impl CommandExecutor {
             Ok(Found::Started) => Trace::Nothing,
             Err(error) if error.kind() == io::ErrorKind::NotFound => match state {
                 // The folder is durable before a shim is started, and it stays until the end is durable.
-                CallState::Running { epoch, .. } if spool.has_seen(epoch) => Trace::NotStarted,
+                CallState::Running { epoch, .. } if is_command && spool.has_seen(epoch) => Trace::NotStarted,
                 _ => Trace::Nothing,
             },
             Err(error) => {

@@ -222,3 +222,31 @@ fn repeats(door: &crate::support::http::Door, key: &str) -> Value {
             .then_some(answer)
     })
 }
+
+/// The two writes around a command, each failing before and after it is durable, by death and by error: whatever is
+/// on disk then, and whatever the shim left, the command happens once and nobody is in doubt.
+#[cfg(debug_assertions)]
+#[test]
+fn whichever_write_around_it_fails_a_command_happens_once() {
+    for point in ["open_started", "finished"] {
+        for side in ["before", "after"] {
+            for fault in ["kill", "error", "panic"] {
+                let spec = format!("{point}:{side}:{fault}");
+                let mut daemon = Daemon::prepared(&[], &[("TOOLCTL_FAILPOINT", &spec)]);
+                let text = manifest("once", daemon.dir());
+                super::put(&daemon, &[("work.toml", &text), ("work.sh", WORK)]);
+                go(&daemon);
+                daemon.restart();
+                let body = json!({"tool": "work", "arguments": {}, "idempotency_key": "k"});
+                let _gone = daemon.http("POST", "/v1/calls").json(&body).try_send();
+                daemon.kill();
+                daemon.unarm();
+                daemon.restart();
+                let call = repeats(&daemon.door(), "k");
+                assert_eq!((&call["state"], lines(&daemon, "effects")), (&json!("succeeded"), 1), "{spec}: {call}");
+                assert_eq!(daemon.audit("kind=call.in_doubt"), Vec::<Value>::new(), "{spec}");
+                daemon.cli(&["audit", "verify"]).exits(0);
+            }
+        }
+    }
+}
