@@ -40,6 +40,12 @@ pub fn read(desk: &mut Desk<'_>, table: &Spanned<CommandTable>, input: &Value) -
     let limits = limits(desk, &table.limits, place);
     let sandbox = sandbox(desk, table.sandbox.as_ref());
     let folder = absolute(desk, table.folder.as_ref());
+    if let (SandboxLevel::Files, Some(folder), Some(written)) = (sandbox.level, &folder, &table.folder)
+        && !sandbox.read.iter().chain(&sandbox.write).any(|listed| folder.starts_with(listed))
+    {
+        let hint = format!("list it, or what it needs of it: read = [\"{}\"]", folder.display());
+        desk.warn(written.span(), "the command runs in a folder that its sandbox does not let it read", Some(hint));
+    }
     Some(CommandAction {
         program: program?,
         script,

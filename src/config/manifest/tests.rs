@@ -161,6 +161,17 @@ fn an_argument_that_is_never_used_is_a_warning() {
 }
 
 #[test]
+fn a_folder_out_of_the_sandbox_is_a_warning() {
+    let text = |list: &str| format!("{GOOD}folder = \"/srv/app\"\nsandbox = {{ read = [{list}] }}\n");
+    let warnings = read(&text("")).expect("good").warnings;
+    assert_eq!(
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["the command runs in a folder that its sandbox does not let it read"]
+    );
+    assert_eq!(read(&text("\"/srv\"")).expect("good").warnings, []);
+}
+
+#[test]
 fn one_file_may_hold_many_tools() {
     let table =
         |name: &str| format!("[[tool]]\nname = \"{name}\"\ndescription = \"x\"\n[tool.command]\nprogram = \"true\"\n");

@@ -4,7 +4,6 @@
 mod job;
 mod process;
 mod reading;
-mod scrub;
 mod spool;
 mod surroundings;
 

@@ -14,7 +14,7 @@ const TOOL: &str = r#"
 name = "misbehave"
 description = "Misbehaves."
 effect = "readonly"
-timeout = "300ms"
+timeout = "1s"
 output_limit = "64 KiB"
 [tool.arguments]
 how = { type = "string", required = true }

@@ -4,6 +4,7 @@
 mod drain;
 mod program;
 mod sandbox;
+mod scrub;
 mod shim;
 
 use std::collections::BTreeMap;

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
 use super::super::super::job::{self, Cut, End, Fate, Job, Refusal};
-use super::super::super::scrub::scrub;
 use super::super::super::spool::Run;
 use super::drain::{self, Kept, Measure};
 use super::program::REFUSED;
+use super::scrub::scrub;
 
 /// Bytes kept of the beginning of stderr.
 const STDERR: usize = 16 << 10;
