@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    toolctl::cli::main(std::env::args_os())
+    let args: Vec<_> = std::env::args_os().collect();
+    toolctl::tool::command::entered(&args).unwrap_or_else(|| toolctl::cli::main(args))
 }

@@ -138,6 +138,19 @@ pub struct Approval {
     pub nonce_digest: String,
 }
 
+/// What a preview says. It is no part of what is approved: the world may change before the call runs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Preview {
+    /// The tool that was asked.
+    pub tool: String,
+    /// What it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Value>,
+    /// Why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
 /// All that an approver needs to see.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Dossier {
@@ -159,6 +172,13 @@ pub struct Dossier {
     pub tool_digest: String,
     /// Digest of tool definition and arguments.
     pub effective_digest: String,
+    /// What exactly would run: variables, program and arguments, each by itself, secrets by their names. Nothing
+    /// for what is built in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
+    /// What the tool's preview says would happen, when it has one and you may decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     /// Arguments of the last approved call of this tool by this caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Value>,

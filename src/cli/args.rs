@@ -17,7 +17,7 @@ pub use call::{CallArgs, CallFlags, CheckArgs, CheckFlags};
 pub use flow::{Picture, RunArgs, RunsCommand, WorkflowCommand};
 pub use govern::{AuditCommand, AuditFilter, DeskCommand, KeysCommand, KeysCreateArgs, PolicyCommand};
 pub use init::InitArgs;
-pub use people::{ApprovalsCommand, ApproveArgs, CallsCommand, DenyArgs, PageArgs, ToolsCommand};
+pub use people::{ApprovalsCommand, ApproveArgs, CallsCommand, DenyArgs, NewTool, PageArgs, ToolsCommand};
 
 use super::dynamic::complete;
 use crate::domain::call::Resolution;
@@ -144,7 +144,7 @@ pub enum Command {
     /// Look at calls, take them back, settle those in doubt
     #[command(subcommand)]
     Calls(CallsCommand),
-    /// Look at the tools you may see
+    /// Look at the tools you may see, and add your own
     #[command(subcommand)]
     Tools(ToolsCommand),
     /// Read and verify the audit log

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::text::{escape_lines, escape_untrusted, foreign_letter, relative, span};
 use super::ui::Tone;
-use crate::api::approvals::{Approval, Dossier};
+use crate::api::approvals::{Approval, Dossier, Preview};
 use crate::domain::approval::{Assurance, Evidence, Verdict};
 use crate::domain::digest::Digest;
 use crate::domain::time::Timestamp;
@@ -31,6 +31,13 @@ pub fn render(dossier: &Dossier, now: Timestamp, paint: impl Fn(Tone, &str) -> S
     fact("asked by", format!("{requester}, {}", relative(&call.created_at, now)));
     fact("call", escape_untrusted(&call.id));
     out.push_str(&format!("\n  {}\n{}", paint(Tone::Strong, "arguments"), arguments(&call.arguments)));
+    if !dossier.runs.is_empty() {
+        out.push_str(&format!("\n  {}\n{}", paint(Tone::Strong, "runs"), runs(&dossier.runs)));
+    }
+    if let Some(preview) = &dossier.preview {
+        let heading = format!("preview, as `{}` gives it now", escape_untrusted(&preview.tool));
+        out.push_str(&format!("\n  {}\n{}", paint(Tone::Strong, &heading), previewed(preview)));
+    }
     out.push_str(&difference(dossier, &requester, &paint));
     if let Some(approval) = &call.approval {
         out.push_str(&format!("\n{}", demands(approval, now, &paint)));
@@ -67,6 +74,22 @@ pub fn value(value: &Value) -> String {
         shown.push_str(&format!("  (mixes alphabets: `{letter}` is U+{:04X})", u32::from(letter)));
     }
     shown
+}
+
+/// What a preview says: its text line by line, everything else as arguments are shown.
+fn previewed(preview: &Preview) -> String {
+    match (&preview.output, &preview.error) {
+        (Some(output), _) => match output.get("text").and_then(Value::as_str) {
+            Some(text) => format!("{}\n", indent(&escape_lines(text.trim_end()), "    ")),
+            None => arguments(output),
+        },
+        (None, error) => format!("    none: {}\n", escape_untrusted(error.as_deref().unwrap_or("it gave nothing"))),
+    }
+}
+
+/// What would run, an argument a line, so that none can pass for two.
+fn runs(words: &[String]) -> String {
+    words.iter().map(|word| format!("    {}\n", value(&Value::String(word.clone())))).collect()
 }
 
 fn extras(dossier: &Dossier) -> &'static str {

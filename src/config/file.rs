@@ -22,6 +22,7 @@ pub struct File {
     pub mcp: Mcp,
     pub retention: Retention,
     pub store: Store,
+    pub tools: Tools,
     pub local: Local,
     pub local_user: Vec<LocalUser>,
 }
@@ -70,6 +71,12 @@ pub struct Retention {
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tools {
+    pub folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -142,7 +149,7 @@ pub fn read(path: &Path, text: &str) -> Result<File, Invalid> {
 
 /// The known name that is most like the unknown one. serde names both in its message, each in backticks, the
 /// unknown one first.
-fn nearest(message: &str) -> Option<&str> {
+pub(super) fn nearest(message: &str) -> Option<&str> {
     let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
     names

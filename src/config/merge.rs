@@ -12,7 +12,7 @@ use crate::pipeline::port::{Fatigue, Retention};
 
 use super::file::{self, File, Span, Within};
 use super::{
-    Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Mcp, Origin, Place, Server, Setting, Store,
+    Approval, Config, Demo, Invalid, Kept, Limits, Local, LocalUser, Mcp, Origin, Place, Server, Setting, Store, Tools,
 };
 
 /// What the command line said.
@@ -89,6 +89,7 @@ pub fn merge(sources: &Sources<'_>) -> Result<Config, Invalid> {
         mcp: mcp(sources, file.mcp)?,
         retention: retention(sources, &file.retention)?,
         store: Store { data_dir: data_dir(sources, file.store) },
+        tools: Tools { folder: from_file(file.tools.folder.map(Some), None) },
         local: local(sources, &file.local, file.local_user)?,
         demo: demo(sources)?,
     })

@@ -6,6 +6,7 @@
 
 mod env_file;
 mod file;
+pub mod manifest;
 mod merge;
 pub mod paths;
 
@@ -69,6 +70,8 @@ pub struct Config {
     pub retention: Kept,
     /// `[store]`
     pub store: Store,
+    /// `[tools]`
+    pub tools: Tools,
     /// `[local]` and `[[local_user]]`
     pub local: Local,
     /// The environment's own way of set-up, as the original demo server had it.
@@ -150,6 +153,13 @@ impl Kept {
 pub struct Store {
     /// The folder of store, signing key and pepper; none means the usual place.
     pub data_dir: Setting<Option<PathBuf>>,
+}
+
+/// `[tools]`: tools of an operator's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tools {
+    /// The folder of their files; none means `tools` in the config folder.
+    pub folder: Setting<Option<PathBuf>>,
 }
 
 /// Who is who on the socket without a key.

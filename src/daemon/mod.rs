@@ -26,6 +26,7 @@ use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::{Pipeline, Ports};
 use crate::server::{self, Seal, ServerSettings, Shutdown};
 use crate::store::redb::RedbStore;
+use crate::tool::command::CommandExecutor;
 use crate::tool::{Tools, desk};
 use crate::transport::Listener;
 
@@ -53,6 +54,8 @@ pub struct Started {
     pub policies: Vec<String>,
     /// Calls of an earlier daemon that start again.
     pub restarted: usize,
+    /// Commands that an earlier daemon began, and how they end this one records.
+    pub adopted: usize,
     /// Calls nobody knows the outcome of.
     pub in_doubt: usize,
     /// What an operator should know.
@@ -104,6 +107,8 @@ impl Daemon {
         }
         let record = AuditRecord::new(RecordType::DaemonStarted, now).detail("version", version);
         let epoch = store.begin_epoch(record).await?;
+        let commands = CommandExecutor::open(&folder.spool(), epoch, inputs.environment.clone())
+            .map_err(|source| CannotStart::file(&folder.spool(), source))?;
         store.register_tools(definitions(&rules), now).await?;
         let policy = rules.policies.digest();
         let record = AuditRecord::new(RecordType::PolicyActivated, now).detail("policy", policy.to_string());
@@ -128,6 +133,7 @@ impl Daemon {
             tools: rules.catalog.len(),
             policies: rules.policies.files().iter().map(|file| file.name.clone()).collect(),
             restarted: 0,
+            adopted: 0,
             in_doubt: 0,
             notes: plan.notes.clone(),
         };
@@ -139,7 +145,7 @@ impl Daemon {
             keys: store.clone(),
             desk: store.clone(),
             runs: store.clone(),
-            executors: Arc::new(Tools::new(store.clone())),
+            executors: Arc::new(Tools::new(store.clone(), commands)),
             authn: Arc::new(authn),
             control: reins.clone(),
             clock: clock.clone(),
@@ -149,6 +155,7 @@ impl Daemon {
         reins.hold(&path);
         let recovered = path.recover().await?;
         (started.restarted, started.in_doubt) = (recovered.restarted, recovered.in_doubt);
+        started.adopted = recovered.adopted;
         Ok(Self { path, store, reins, listeners, server, seal, started, clock })
     }
 
@@ -182,7 +189,10 @@ impl Daemon {
         server::serve(self.listeners, Arc::clone(&self.path), self.server, self.seal, self.reins.shutdown()).await;
         let drained = tokio::time::timeout(drain, self.path.idle()).await;
         if drained.is_err() {
-            tracing::warn!(running = self.path.running(), "calls are still running; they will be in doubt");
+            tracing::warn!(
+                running = self.path.running(),
+                "calls are still running; a command goes on, and the next daemon takes it over"
+            );
         }
         sweeper.abort();
         let record = AuditRecord::new(RecordType::DaemonStopped, self.clock.now());

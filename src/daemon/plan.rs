@@ -49,6 +49,8 @@ pub struct Plan {
     pub state: PathBuf,
     /// The config folder.
     pub config: PathBuf,
+    /// The folder of the operator's own tools.
+    pub tools: PathBuf,
     /// The key of `API_KEY`.
     pub environment_key: Option<String>,
     /// The tools of `ALLOWED_TOOLS`.
@@ -106,6 +108,7 @@ impl Plan {
             listen: config.server.listen.value,
             allowed_hosts: config.server.allowed_hosts.value.clone(),
             state,
+            tools: config.tools.folder.value.clone().unwrap_or_else(|| folder.join("tools")),
             config: folder,
             environment_key: config.demo.api_key.clone(),
             allowed_tools: config.demo.allowed_tools.clone().map(BTreeSet::from_iter),

@@ -48,6 +48,9 @@ pub enum CannotStart {
     /// A setting will not do.
     #[error(transparent)]
     Config(#[from] Invalid),
+    /// The files of tools are wrong.
+    #[error(transparent)]
+    Manifests(#[from] crate::config::manifest::Problems),
     /// The tools are wrong.
     #[error("{0}")]
     Tools(String),
@@ -81,6 +84,10 @@ impl CannotStart {
             Self::Unavailable(_) => "look at the disk of the state folder: is it full or read-only?".to_owned(),
             Self::Config(invalid) => invalid.hint.clone().unwrap_or_else(|| "mend it and start again".to_owned()),
             Self::FailPoint(cannot) => cannot.hint(),
+            Self::Manifests(problems) => {
+                let hints = problems.0.iter().filter_map(|problem| problem.hint.clone());
+                hints.chain(["`toolctl tools lint` shows it all".to_owned()]).collect::<Vec<_>>().join("\n")
+            }
             Self::Tools(_) => "mend the tool".to_owned(),
             Self::Policies(_) => "mend the policy; `toolctl policy show` prints the one that ships".to_owned(),
         }

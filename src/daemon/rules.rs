@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::config::manifest;
 use crate::domain::tool::Catalog;
 use crate::guard::policy::{Allowlist, PolicySet, PolicySource};
 use crate::guard::quota::Quotas;
@@ -18,7 +19,14 @@ use super::{CannotStart, Plan};
 /// # Errors
 /// Everything that is wrong with the policies, or a file that cannot be read.
 pub fn load(plan: &Plan, before: Option<&Rulebook>) -> Result<Rulebook, CannotStart> {
-    let catalog = Catalog::new(desk::tools()).map_err(|error| CannotStart::Tools(error.to_string()))?;
+    let mut tools = desk::tools();
+    let own = manifest::read_folder(&plan.tools).map_err(|(path, error)| CannotStart::file(&path, error))?;
+    let own = manifest::load(&own)?;
+    for warning in &own.warnings {
+        tracing::warn!("{}: {warning}", warning.place());
+    }
+    tools.extend(own.tools.into_iter().filter(|manifest| manifest.enabled).map(|manifest| manifest.tool));
+    let catalog = Catalog::new(tools).map_err(|error| CannotStart::Tools(error.to_string()))?;
     let schemas = Schemas::compile(&catalog).map_err(|error| CannotStart::Tools(error.to_string()))?;
     let policies = PolicySet::load(&sources(&plan.config)?, &catalog).map_err(CannotStart::Policies)?;
     let quotas = match before {

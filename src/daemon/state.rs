@@ -28,6 +28,11 @@ impl StateFolder {
         self.0.join("store.redb")
     }
 
+    /// Where commands run.
+    pub fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
     /// The pepper, made on first use.
     ///
     /// # Errors

@@ -145,6 +145,13 @@ pub enum CallEvent {
     },
     /// Its runner is gone.
     Lost,
+    /// Its runner is gone, and had provably not started it.
+    NotStarted,
+    /// Its runner came back without knowing whether it happened.
+    Doubted {
+        /// Why nobody knows.
+        why: String,
+    },
     /// Somebody said how an uncertain call ended.
     Resolved {
         /// Who.
@@ -275,14 +282,9 @@ impl Call {
                 CallState::Running { epoch: *epoch, again: *again }
             }
             (CallState::Running { .. }, CallEvent::Finished(outcome)) => CallState::Closed(outcome.clone()),
-            (CallState::Running { again, .. }, CallEvent::Lost) if again.allows(now) => {
-                // Starting again is harmless, so the deadline of the approval, which was met, is behind us.
-                if let Some(approval) = self.approval.as_mut() {
-                    approval.approved_at = Some(now);
-                }
-                CallState::Ready
-            }
-            (CallState::Running { .. }, CallEvent::Lost) => CallState::InDoubt,
+            (CallState::Running { again, .. }, CallEvent::Lost) if again.allows(now) => self.start_again(now),
+            (CallState::Running { .. }, CallEvent::NotStarted) => self.start_again(now),
+            (CallState::Running { .. }, CallEvent::Lost | CallEvent::Doubted { .. }) => CallState::InDoubt,
             // A runner that outlived its daemon may still report what happened.
             (CallState::InDoubt, CallEvent::Finished(outcome)) => CallState::Closed(outcome.clone()),
             (CallState::InDoubt, CallEvent::Resolved { by, resolution, note }) => {
@@ -296,11 +298,21 @@ impl Call {
             }
             (
                 CallState::AwaitingApproval,
-                CallEvent::Dispatched { .. } | CallEvent::Finished(_) | CallEvent::Lost | CallEvent::Resolved { .. },
+                CallEvent::Dispatched { .. }
+                | CallEvent::Finished(_)
+                | CallEvent::Lost
+                | CallEvent::NotStarted
+                | CallEvent::Doubted { .. }
+                | CallEvent::Resolved { .. },
             )
             | (
                 CallState::Ready,
-                CallEvent::Decided(_) | CallEvent::Finished(_) | CallEvent::Lost | CallEvent::Resolved { .. },
+                CallEvent::Decided(_)
+                | CallEvent::Finished(_)
+                | CallEvent::Lost
+                | CallEvent::NotStarted
+                | CallEvent::Doubted { .. }
+                | CallEvent::Resolved { .. },
             )
             | (
                 CallState::Running { .. },
@@ -318,12 +330,22 @@ impl Call {
                 | CallEvent::Expired
                 | CallEvent::Cancelled { .. }
                 | CallEvent::Stale { .. }
-                | CallEvent::Lost,
+                | CallEvent::Lost
+                | CallEvent::NotStarted
+                | CallEvent::Doubted { .. },
             )
             | (CallState::Closed(_), _) => return Err(IllegalTransition::State { state }),
         };
         self.changed_at = now;
         Ok(self)
+    }
+
+    /// Starting again is harmless, so the deadline of the approval, which was met, is behind us.
+    fn start_again(&mut self, now: Timestamp) -> CallState {
+        if let Some(approval) = self.approval.as_mut() {
+            approval.approved_at = Some(now);
+        }
+        CallState::Ready
     }
 
     /// Starts a new round of approvals, or none if nobody had to agree.

@@ -30,6 +30,23 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Hashes everything `from` gives, without a label.
+    ///
+    /// # Errors
+    /// When it cannot be read to its end.
+    pub fn of_file(mut from: impl std::io::Read) -> std::io::Result<Self> {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok(Self(hasher.finalize().into())),
+                Ok(length) => hasher.update(buffer.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// The first eight hexadecimal digits: enough for a person to compare, not for a program.
     pub fn short(&self) -> String {
         self.hex().chars().take(8).collect()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::PrincipalId;
 use super::json::Canonical;
+use super::tool::EffectClass;
 
 /// What a call did to the world. Every answer says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -48,6 +49,62 @@ pub enum FailureKind {
     Timeout,
     /// Its output is too long or not what it declared.
     OutputInvalid,
+}
+
+/// What an executor says of a run, and what the log shall say of how it ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// How it ended.
+    pub ending: Ending,
+    /// For the record of the end: how the run was kept in, for example. Never what a caller sent.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// How a run ended, as far as its executor can know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It is known.
+    Known(Outcome),
+    /// Nobody knows whether it happened, and it must not happen again.
+    InDoubt {
+        /// Why nobody knows.
+        why: String,
+    },
+}
+
+impl Ending {
+    /// The end of a run that was cut off, by what its tool declared: what only reads has done nothing, what may
+    /// be repeated has failed and may be sent again, and of everything else nobody knows.
+    pub fn cut_off(effect: EffectClass, kind: FailureKind, message: String) -> Self {
+        let failed = |effect| Self::Known(Outcome::Failed { kind, message: message.clone(), output: None, effect });
+        match effect {
+            EffectClass::ReadOnly => failed(Effect::None),
+            EffectClass::Idempotent => failed(Effect::Unknown),
+            EffectClass::Keyed | EffectClass::Once => Self::InDoubt { why: message },
+        }
+    }
+
+    /// The outcome of a tool that only reads: of that there is no doubt.
+    pub fn of_read(self) -> Outcome {
+        match self {
+            Self::Known(outcome) => outcome,
+            Self::InDoubt { why } => {
+                Outcome::Failed { kind: FailureKind::Failed, message: why, output: None, effect: Effect::None }
+            }
+        }
+    }
+}
+
+impl From<Outcome> for Ran {
+    fn from(outcome: Outcome) -> Self {
+        Self { ending: Ending::Known(outcome), facts: Vec::new() }
+    }
+}
+
+impl From<Ending> for Ran {
+    fn from(ending: Ending) -> Self {
+        Self { ending, facts: Vec::new() }
+    }
 }
 
 /// How a call ended. A closed call never changes again.

@@ -13,6 +13,16 @@ use super::digest::Digest;
 use super::id::ToolName;
 use super::json::Canonical;
 
+pub mod action;
+pub mod command;
+pub mod template;
+
+pub use action::{Action, ToolKind};
+
+/// The names of the tools that are built in; nobody else's tool may have one.
+pub const BUILT_IN: [&str; 5] =
+    ["create_ticket", "get_incident_impact", "search_customer", "send_message", "update_customer_status"];
+
 /// What running a tool a second time would do. Ordered from harmless to harmful.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -84,23 +94,6 @@ impl fmt::Display for Risk {
     }
 }
 
-/// What runs a tool. Each kind has one executor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ToolKind {
-    /// The customer desk, whose data lives in our own store.
-    Desk,
-}
-
-impl ToolKind {
-    /// The word used in listings.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Desk => "built in",
-        }
-    }
-}
-
 /// A described operation.
 #[derive(Debug, Clone)]
 pub struct Tool {
@@ -111,7 +104,7 @@ pub struct Tool {
     /// What it does, for people and models.
     pub description: String,
     /// What runs it.
-    pub kind: ToolKind,
+    pub action: Action,
     /// What running it again would do.
     pub effect: EffectClass,
     /// It may destroy something.
@@ -135,19 +128,34 @@ pub struct Tool {
     pub timeout: Duration,
     /// The longest output kept, in bytes.
     pub output_limit: usize,
+    /// What else an operator declared.
+    pub extras: Extras,
+}
+
+/// What only some tools have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// How long the other side remembers the key of a [keyed](EffectClass::Keyed) tool.
+    pub dedupe_window: Option<Duration>,
+    /// A read-only tool that says whether a call in doubt happened.
+    pub probe: Option<ToolName>,
+    /// A read-only tool that shows what a call would do.
+    pub preview: Option<ToolName>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
 }
 
 impl Tool {
     /// The digest of everything that was declared: an approval is for one definition.
     pub fn digest(&self) -> Digest {
-        let declared = json!({
+        let mut declared = json!({
             "confirm_argument": self.confirm_argument,
             "description": self.description,
             "destructive": self.destructive,
             "effect": self.effect.word(),
             "idempotency_ignore": self.idempotency_ignore,
             "input_schema": self.input_schema,
-            "kind": self.kind.word(),
+            "kind": self.kind().word(),
             "name": self.name.as_str(),
             "open_world": self.open_world,
             "output_limit": self.output_limit,
@@ -156,7 +164,27 @@ impl Tool {
             "timeout_ms": u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
             "title": self.title,
         });
+        // What a tool does not have is not there, so that the digests of older definitions stay what they were.
+        let Extras { dedupe_window, probe, preview, tags } = &self.extras;
+        let extra = [
+            ("action", self.action.declared()),
+            (
+                "dedupe_window_ms",
+                dedupe_window.map(|window| json!(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))),
+            ),
+            ("preview", preview.as_ref().map(|name| json!(name.as_str()))),
+            ("probe", probe.as_ref().map(|name| json!(name.as_str()))),
+            ("tags", (!tags.is_empty()).then(|| json!(tags))),
+        ];
+        if let Value::Object(members) = &mut declared {
+            members.extend(extra.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        }
         Digest::of("toolctl/tool/v1", &[Canonical::of(&declared).as_str().as_bytes()])
+    }
+
+    /// The kind of what runs it.
+    pub const fn kind(&self) -> ToolKind {
+        self.action.kind()
     }
 
     /// Whether it has no effect.
@@ -166,8 +194,9 @@ impl Tool {
 
     /// Whether its effect lives in our own store and so shares the transaction of its record.
     pub fn runs_in_store(&self) -> bool {
-        match self.kind {
+        match self.kind() {
             ToolKind::Desk => !self.is_read_only(),
+            ToolKind::Command => false,
         }
     }
 }
@@ -267,7 +296,8 @@ mod tests {
             name: name.parse().unwrap(),
             title: "T".to_owned(),
             description: "d".to_owned(),
-            kind: ToolKind::Desk,
+            action: Action::Desk,
+            extras: Extras::default(),
             effect: EffectClass::Once,
             destructive: true,
             open_world: true,

@@ -69,6 +69,31 @@ struct Compiled {
     defaults: Option<Defaults>,
 }
 
+/// The compiled schema of one tool's output, for whoever reads what a tool answered.
+#[derive(Debug)]
+pub struct OutputSchema {
+    validator: jsonschema::Validator,
+    schema: Value,
+}
+
+impl OutputSchema {
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// Says why it is no JSON Schema.
+    pub fn compile(schema: &Value) -> Result<Self, String> {
+        Ok(Self { validator: compile(schema)?, schema: schema.clone() })
+    }
+
+    /// Checks what a tool answered.
+    ///
+    /// # Errors
+    /// Says what is wrong, for people; no secret value is in it.
+    pub fn check(&self, output: &Value) -> Result<(), String> {
+        must_answer(&self.validator, &self.schema, output)
+    }
+}
+
 /// A tool whose schema is no JSON Schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the {side} schema of `{tool}` is not a JSON Schema: {why}")]
@@ -122,6 +147,11 @@ impl Schemas {
         } else {
             as_sent
         };
+        // What has no place in what runs is told now, before anybody is asked or anything is recorded.
+        if let Err(bad) = tool.action.runs(&value) {
+            let path = bad.argument().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+            return Err(invalid(tool, vec![Violation { path: path.unwrap_or_default(), message: bad.to_string() }]));
+        }
         let effective_digest = effective_digest(tool, &effective);
         Ok(Arguments { effective, value: Arc::new(value), fingerprint, effective_digest })
     }
@@ -157,11 +187,7 @@ impl Schemas {
     /// Says what is wrong, for people; no secret value is in it.
     pub fn check_output(&self, tool: &Registered, output: &Value) -> Result<Canonical, String> {
         let compiled = self.compiled(tool).ok_or_else(|| "the tool's definition has changed".to_owned())?;
-        if !compiled.output.is_valid(output) {
-            let violations = voice::violations(compiled.output.iter_errors(output), &tool.output_schema);
-            let told: Vec<String> = violations.iter().map(in_a_line).collect();
-            return Err(told.join("; "));
-        }
+        must_answer(&compiled.output, &tool.output_schema, output)?;
         let canonical = Canonical::of(output);
         let (bytes, most) = (canonical.as_str().len(), tool.output_limit);
         if bytes > most {
@@ -218,6 +244,14 @@ fn must_fit(schema: &jsonschema::Validator, tool: &Registered, value: &Value) ->
         return Ok(());
     }
     Err(invalid(tool, voice::violations(schema.iter_errors(value), &tool.input_schema)))
+}
+
+fn must_answer(validator: &jsonschema::Validator, schema: &Value, output: &Value) -> Result<(), String> {
+    if validator.is_valid(output) {
+        return Ok(());
+    }
+    let violations = voice::violations(validator.iter_errors(output), schema);
+    Err(violations.iter().map(in_a_line).collect::<Vec<_>>().join("; "))
 }
 
 fn invalid(tool: &Tool, violations: Vec<Violation>) -> Denial {

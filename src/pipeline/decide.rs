@@ -137,8 +137,12 @@ impl Pipeline {
         }
         let mut credentials = vec![call.credential.clone()];
         credentials.extend(call.approval.iter().flat_map(|a| a.decisions.iter().map(|d| d.credential.clone())));
-        let effect = self.ports.executors.of(tool.kind).in_store(&tool.name);
-        let conditions = Conditions { policy: Some(permit.fact()), credentials, effect };
+        let executor = self.ports.executors.of(tool.kind());
+        if let Err(changed) = executor.unchanged(tool).await {
+            return Ok(Attempt::Stale(changed));
+        }
+        let effect = executor.in_store(&tool.name);
+        let conditions = Conditions { policy: Some(permit.fact()), credentials, effect, ..Conditions::default() };
         self.dispatch(call, tool, conditions, now).await
     }
 
@@ -149,7 +153,8 @@ impl Pipeline {
         conditions: Conditions,
         now: Timestamp,
     ) -> Result<Attempt, Denial> {
-        let event = CallEvent::Dispatched { epoch: self.epoch, again: Again::of(tool.effect, None, now) };
+        let event =
+            CallEvent::Dispatched { epoch: self.epoch, again: Again::of(tool.effect, tool.extras.dedupe_window, now) };
         let started = Cleared::start(&*self.ports.ledger, call.id, event, conditions, tool, now).await;
         match started.map_err(|why| not_known(&why, tool).about(call.id))? {
             Started::Cleared(cleared) => self.execute(cleared).await.map(|_| Attempt::Ran),

@@ -8,31 +8,38 @@ use std::time::Duration;
 use crate::domain::call::{Call, CallEvent, CallState};
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::id::CallId;
-use crate::domain::outcome::{Effect, FailureKind, Outcome};
+use crate::domain::outcome::{Effect, Ending, FailureKind, Outcome, Ran};
 
 use super::cleared::Cleared;
 use super::opening::{Opening, Start};
-use super::port::{Advanced, Conditions, DeskTables, InStore, Recorded, Unavailable};
+use super::port::{Advanced, Conditions, DeskTables, InStore, Recorded, Unavailable, Wait};
 use super::submission::Reply;
 use super::{Carried, Case, LONGEST_WAIT, Pipeline, unavailable};
 use crate::domain::time::Timestamp;
+use crate::domain::tool::EffectClass;
 
 impl Pipeline {
     /// Runs a cleared call and records how it ended.
     pub(super) async fn execute(self: &Arc<Self>, cleared: Cleared) -> Result<Recorded, Denial> {
         let _running = Running::begin(self);
-        let outcome = self.run(&cleared).await;
-        let id = cleared.call().id;
-        let has_effect = !cleared.tool().is_read_only();
-        let ended =
-            self.ports.ledger.advance(id, CallEvent::Finished(outcome), Conditions::default(), self.ports.clock.now());
-        match ended.await {
+        let ran = self.run(&cleared).await;
+        self.end(cleared.call(), ran, cleared.index()).await
+    }
+
+    /// Records how a run ended.
+    async fn end(&self, call: &Call, ran: Ran, index: u64) -> Result<Recorded, Denial> {
+        let (id, has_effect) = (call.id, call.effect != EffectClass::ReadOnly);
+        let (event, conditions) = event_of(ran);
+        match self.ports.ledger.advance(id, event, conditions, self.ports.clock.now()).await {
             Ok(Advanced::Done(recorded)) => {
+                if recorded.call.is_closed() {
+                    self.ports.executors.settled(id);
+                }
                 self.changed(&recorded.call);
-                Ok(recorded)
+                if recorded.call.state == CallState::InDoubt { self.ask_probe(recorded).await } else { Ok(recorded) }
             }
             // Somebody else closed it: what is recorded counts.
-            Ok(Advanced::Illegal(_, call)) => Ok(Recorded { call, index: cleared.index() }),
+            Ok(Advanced::Illegal(_, call)) => Ok(Recorded { call, index }),
             Ok(Advanced::NotFound | Advanced::PolicyChanged | Advanced::CredentialGone(_)) => {
                 Err(Denial::new(Stage::Store, Code::Internal, "the running call is gone from the store").about(id))
             }
@@ -44,18 +51,42 @@ impl Pipeline {
         }
     }
 
-    async fn run(&self, cleared: &Cleared) -> Outcome {
+    pub(super) async fn run(&self, cleared: &Cleared) -> Ran {
         let tool = cleared.tool();
-        let executor = self.ports.executors.of(tool.kind);
-        let effect = if tool.is_read_only() { Effect::None } else { Effect::Unknown };
-        match tokio::time::timeout(tool.timeout, executor.run(cleared)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Failed {
-                kind: FailureKind::Timeout,
-                message: format!("`{}` did not end within {:?}", tool.name, tool.timeout),
-                output: None,
-                effect,
-            },
+        let executor = self.ports.executors.of(tool.kind());
+        match tokio::time::timeout(executor.patience(tool), executor.run(cleared)).await {
+            Ok(ran) => ran,
+            Err(_) => {
+                let message = format!("`{}` did not end within {:?}", tool.name, tool.timeout);
+                Ending::cut_off(tool.effect, FailureKind::Timeout, message).into()
+            }
+        }
+    }
+
+    /// Takes over a run that has outlived the daemon that began it, and records how it ends.
+    pub(super) fn adopt(self: &Arc<Self>, call: Call, end: Wait<'static, Ran>) {
+        let path = Arc::clone(self);
+        tokio::spawn(async move {
+            let _running = Running::begin(&path);
+            let ran = end.await;
+            if let Err(denial) = path.end(&call, ran, 0).await {
+                tracing::error!(call = %call.id, code = %denial.code, log = denial.log, "{}", denial.detail);
+            }
+        });
+    }
+
+    /// Records the end of a run that ended without the daemon that began it.
+    pub(super) async fn end_adopted(&self, call: &Call, ran: Ran) -> Result<CallState, Unavailable> {
+        let (event, conditions) = event_of(ran);
+        match self.ports.ledger.advance(call.id, event, conditions, self.ports.clock.now()).await? {
+            Advanced::Done(recorded) => {
+                if recorded.call.is_closed() {
+                    self.ports.executors.settled(call.id);
+                }
+                Ok(recorded.call.state)
+            }
+            Advanced::Illegal(_, call) => Ok(call.state),
+            Advanced::NotFound | Advanced::PolicyChanged | Advanced::CredentialGone(_) => Ok(call.state.clone()),
         }
     }
 
@@ -67,11 +98,14 @@ impl Pipeline {
             return self.attach(call, case.asked.wait, true, None).await;
         }
         let cleared = Cleared::read_only(opening.call().clone(), case.tool)?;
-        let outcome = self.run(&cleared).await;
+        let Ran { ending, facts } = self.run(&cleared).await;
+        let (outcome, opening) = (ending.of_read(), opening.stating(facts));
+        let id = cleared.call().id;
         if case.asked.key.is_some() {
             let effect = Arc::new(AlreadyRead(outcome));
             let opened = ledger.open(opening.starting(Start::InStore { epoch: self.epoch, effect })).await;
             let opened = opened.map_err(|why| unavailable(&why))?;
+            self.ports.executors.settled(id);
             return match self.settle(opened, case.asked.wait).await? {
                 Carried::Reply(reply) => Ok(*reply),
                 Carried::PolicyChanged => {
@@ -84,6 +118,7 @@ impl Pipeline {
         call.attempts = 1;
         call.state = CallState::Closed(outcome);
         let index = ledger.record(vec![opening.record(&call)]).await.map_err(|why| unavailable(&why))?;
+        self.ports.executors.settled(id);
         Ok(Reply::Done { call, replayed: false, audit: Some(index) })
     }
 
@@ -160,6 +195,15 @@ impl Pipeline {
             }
         });
     }
+}
+
+/// What a run's end is to its call, and what the record of it says.
+fn event_of(ran: Ran) -> (CallEvent, Conditions) {
+    let event = match ran.ending {
+        Ending::Known(outcome) => CallEvent::Finished(outcome),
+        Ending::InDoubt { why } => CallEvent::Doubted { why },
+    };
+    (event, Conditions { facts: ran.facts, ..Conditions::default() })
 }
 
 /// Counts a run as long as it lives.

@@ -5,6 +5,7 @@ mod admin;
 pub mod cleared;
 mod consent;
 mod decide;
+mod doubt;
 mod execute;
 mod import;
 pub mod opening;
@@ -193,10 +194,10 @@ impl Pipeline {
     /// How the call starts if nobody has to agree; and whether it only reads and so needs no row.
     fn start(&self, case: &Case<'_>, permit: &Permit) -> (Start, bool) {
         let epoch = self.epoch;
-        if let Some(effect) = self.ports.executors.of(case.tool.kind).in_store(&case.tool.name) {
+        if let Some(effect) = self.ports.executors.of(case.tool.kind()).in_store(&case.tool.name) {
             return (Start::InStore { epoch, effect }, false);
         }
-        let again = Again::of(case.tool.effect, None, case.now);
+        let again = Again::of(case.tool.effect, case.tool.extras.dedupe_window, case.now);
         (Start::Dispatch { epoch, again }, case.tool.is_read_only() && permit.requirements().is_empty())
     }
 
@@ -217,11 +218,15 @@ impl Pipeline {
     async fn settle(self: &Arc<Self>, opened: Opened, wait: Duration) -> Result<Carried, Denial> {
         let no = |code, detail: &str| Err(Denial::new(Stage::Idempotency, code, detail));
         match opened {
-            Opened::Started(Recorded { call, index }) | Opened::Settled(Recorded { call, index }) => {
+            Opened::Started(Recorded { call, index }) | Opened::Settled(Recorded { call, index })
+                if call.is_closed() =>
+            {
                 let replayed = false;
                 Ok(Carried::reply(Reply::Done { call, replayed, audit: Some(index) }))
             }
-            Opened::Waiting(Recorded { call, index }) => {
+            Opened::Started(Recorded { call, index })
+            | Opened::Settled(Recorded { call, index })
+            | Opened::Waiting(Recorded { call, index }) => {
                 self.attach(call, wait, false, Some(index)).await.map(Carried::reply)
             }
             Opened::Seen(call) | Opened::Attached(call) => {

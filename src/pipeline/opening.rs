@@ -189,6 +189,13 @@ impl Opening {
         self
     }
 
+    /// The same opening, whose first record says this too.
+    #[must_use]
+    pub(super) fn stating(mut self, facts: Vec<(&'static str, String)>) -> Self {
+        self.draft.detail.extend(facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
     /// The first record of the call, which now stands as `after` does.
     pub fn record(&self, after: &Call) -> AuditRecord {
         self.draft.clone().standing(after)

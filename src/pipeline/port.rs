@@ -1,6 +1,7 @@
 //! The traits behind which the world lives: storage, executors, recognition, the clock and chance. They
 //! are few and about our own verbs, so that each backend can use what it is good at natively.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use crate::domain::denial::Denial;
 use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::Frontier;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::Ran;
 use crate::domain::principal::Credential;
 use crate::domain::time::Timestamp;
-use crate::domain::tool::ToolKind;
+use crate::domain::tool::{Tool, ToolKind};
 
 mod desk;
 mod people;
@@ -106,6 +107,8 @@ pub struct Conditions {
     pub credentials: Vec<Credential>,
     /// Runs inside the transaction, between dispatch and end. Only with [`CallEvent::Dispatched`].
     pub effect: Option<Arc<dyn InStore>>,
+    /// What the record says beside what the event says.
+    pub facts: Vec<(&'static str, String)>,
 }
 
 /// What [`Ledger::advance`] did.
@@ -317,10 +320,22 @@ pub trait Store: Ledger + Log + Keys + DeskRead + DeskImport + Runs {}
 
 impl<T: Ledger + Log + Keys + DeskRead + DeskImport + Runs> Store for T {}
 
-/// Runs tools of one kind. It returns an [`Outcome`] and never panics.
+/// Runs tools of one kind. It says how the run ended and never panics.
 pub trait Executor: Send + Sync {
     /// Runs a cleared call to its end.
-    fn run<'a>(&'a self, cleared: &'a Cleared) -> Wait<'a, Outcome>;
+    fn run<'a>(&'a self, cleared: &'a Cleared) -> Wait<'a, Ran>;
+
+    /// How long [`run`](Self::run) may take before it is given up: the tool's time, and what it takes to end a
+    /// run that has used it up.
+    fn patience(&self, tool: &Tool) -> Duration {
+        tool.timeout
+    }
+
+    /// Whether what would run is still what was declared; if not, what changed.
+    fn unchanged<'a>(&'a self, tool: &'a Tool) -> Wait<'a, Result<(), String>> {
+        let _nothing_to_look_at = tool;
+        Box::pin(async { Ok(()) })
+    }
 
     /// The effect of a tool that runs inside the store's transaction, if this is one.
     fn in_store(&self, tool: &ToolName) -> Option<Arc<dyn InStore>>;
@@ -330,6 +345,35 @@ pub trait Executor: Send + Sync {
 pub trait Executors: Send + Sync {
     /// The executor of tools of this kind.
     fn of(&self, kind: ToolKind) -> &dyn Executor;
+
+    /// What a run by an earlier daemon has left of this call. `kind` is that of its tool, if its definition is
+    /// still the one that ran: only then does it prove anything that nothing is left.
+    fn trace<'a>(&'a self, call: &'a Call, kind: Option<ToolKind>) -> Wait<'a, Trace> {
+        let _nothing_is_left = (call, kind);
+        Box::pin(async { Trace::Nothing })
+    }
+
+    /// The end of this call is durable: what its run left is no longer needed.
+    fn settled(&self, call: CallId) {
+        let _nothing_is_left = call;
+    }
+
+    /// Nothing that runs have left is needed any more, except of these calls.
+    fn settled_but(&self, calls: BTreeSet<CallId>) {
+        let _nothing_is_left = calls;
+    }
+}
+
+/// What a run by an earlier daemon has left.
+pub enum Trace {
+    /// Nothing: what happened is not known.
+    Nothing,
+    /// The proof that it did not start.
+    NotStarted,
+    /// Its end.
+    Ended(Ran),
+    /// It goes on; this waits for its end.
+    Running(Wait<'static, Ran>),
 }
 
 /// Tells the time.

@@ -10,14 +10,15 @@ use tokio::sync::broadcast;
 use crate::api::tools::Standing;
 use crate::domain::call::{Call, CallState};
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::{ApprovalRef, CallId};
+use crate::domain::id::{ApprovalRef, CallId, ToolName};
+use crate::domain::outcome::Outcome;
 use crate::domain::principal::Principal;
 use crate::domain::tool::Registered;
 use crate::guard::policy::{Answer as PolicyAnswer, Request, StandingAnswer};
 
 use super::port::{CallFilter, Log, Presented};
-use super::submission::{Answer, PolicyVerdict, Reply};
-use super::{Pipeline, Seen, decide, unavailable};
+use super::submission::{Answer, Labels, PolicyVerdict, Reply, Submission};
+use super::{Pipeline, Seen, decide, doubt, unavailable};
 
 /// A tool as one caller sees it.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct Dossier {
     pub tool: Option<Arc<Registered>>,
     /// The last approved call of this tool by this caller.
     pub previous: Option<Call>,
+    /// What the tool's preview says, by its name; none when it has none, or there is nothing to decide.
+    pub preview: Option<(ToolName, Result<Value, String>)>,
     /// Why this caller may not decide; none when it may.
     pub you_may_not: Option<String>,
 }
@@ -138,9 +141,59 @@ impl Pipeline {
         .await
     }
 
-    /// One approval with everything an approver needs.
-    pub async fn dossier(&self, presented: Presented, approval: ApprovalRef) -> Answer<Dossier> {
-        self.looking(&presented, async |principal| {
+    /// One approval with everything an approver needs, the preview of its tool included: run for whoever looks,
+    /// through every guard like any other call of theirs.
+    pub async fn dossier(self: &Arc<Self>, presented: Presented, approval: ApprovalRef) -> Answer<Dossier> {
+        let mut shown = self.found(&presented, approval).await;
+        if let Ok(dossier) = &mut shown.result
+            && dossier.you_may_not.is_none()
+        {
+            dossier.preview = self.preview(presented, dossier).await;
+        }
+        shown
+    }
+
+    async fn preview(
+        self: &Arc<Self>,
+        presented: Presented,
+        dossier: &Dossier,
+    ) -> Option<(ToolName, Result<Value, String>)> {
+        let name = dossier.tool.as_ref()?.extras.preview.clone()?;
+        let tool = self.rules().catalog.get(name.as_str()).map(Arc::clone)?;
+        let asked = Submission {
+            presented,
+            tool: name.to_string(),
+            arguments: doubt::question(&dossier.call, &tool.input_schema),
+            key: None,
+            dry_run: false,
+            reason: None,
+            wait: Duration::ZERO,
+            transport: "preview",
+            may_confirm: false,
+            ask_people: false,
+            labels: Labels::default(),
+        };
+        let said = match self.submit(asked).await.result {
+            Ok(Reply::Done { call, .. }) => match call.outcome() {
+                Some(Outcome::Succeeded { output }) => Ok(output.value()),
+                Some(Outcome::Failed { message, .. }) => Err(message.clone()),
+                Some(
+                    Outcome::Rejected { .. }
+                    | Outcome::Expired
+                    | Outcome::Cancelled { .. }
+                    | Outcome::Stale { .. }
+                    | Outcome::Settled { .. },
+                )
+                | None => Err("it gave nothing".to_owned()),
+            },
+            Ok(Reply::Pending { .. } | Reply::DryRun { .. }) => Err("it asks for people itself".to_owned()),
+            Err(denial) => Err(denial.detail),
+        };
+        Some((name, said))
+    }
+
+    async fn found(&self, presented: &Presented, approval: ApprovalRef) -> Answer<Dossier> {
+        self.looking(presented, async |principal| {
             let call = self.find_approval(approval).await?;
             if !may_see(&principal, &call) {
                 return Err(no_call(call.id));
@@ -159,7 +212,7 @@ impl Pipeline {
             (CallState::AwaitingApproval, Err(no)) => Some(no.detail),
             (state, _) => Some(format!("the call is already `{}`", state.word())),
         };
-        Ok(Dossier { call, tool, previous, you_may_not })
+        Ok(Dossier { call, tool, previous, preview: None, you_may_not })
     }
 
     /// Sees every change of an approval: asked for, decided, ended.

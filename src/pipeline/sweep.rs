@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::audit::{AuditRecord, RecordType};
-use crate::domain::call::{CallEvent, CallState};
+use crate::domain::call::{Call, CallEvent, CallState};
 use crate::domain::denial::Denial;
+use crate::domain::outcome::{Ending, Ran};
 use crate::domain::time::Timestamp;
 
-use super::port::{Advanced, Conditions, Unavailable};
+use super::port::{Advanced, Conditions, Trace, Unavailable};
 use super::{Pipeline, unavailable};
 
 /// How often old results are looked for.
@@ -25,6 +26,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 pub struct Recovered {
     /// Calls that start again, as that is harmless or they had not started.
     pub restarted: usize,
+    /// Calls whose runs have outlived their daemon.
+    pub adopted: usize,
     /// Calls nobody knows the outcome of.
     pub in_doubt: usize,
 }
@@ -37,28 +40,74 @@ impl Pipeline {
     /// When the store cannot be read or written.
     pub async fn recover(self: &Arc<Self>) -> Result<Recovered, Unavailable> {
         let mut found = Recovered::default();
-        for call in self.ports.ledger.unfinished().await? {
+        let unfinished = self.ports.ledger.unfinished().await?;
+        self.ports.executors.settled_but(unfinished.iter().map(|call| call.id).collect());
+        for call in unfinished {
+            let id = call.id;
+            let asked = call.clone();
             let state = match call.state {
-                CallState::Running { epoch, .. } if epoch != self.epoch => {
-                    let now = self.ports.clock.now();
-                    match self.ports.ledger.advance(call.id, CallEvent::Lost, Conditions::default(), now).await? {
-                        Advanced::Done(recorded) => recorded.call.state,
-                        Advanced::Illegal(_, call) => call.state,
-                        Advanced::NotFound | Advanced::PolicyChanged | Advanced::CredentialGone(_) => continue,
-                    }
-                }
+                CallState::Running { epoch, .. } if epoch != self.epoch => self.take_over(call, &mut found).await?,
+                CallState::InDoubt => self.look_again(call).await?,
                 state => state,
             };
             match state {
                 CallState::Ready => {
                     found.restarted += 1;
-                    self.spawn_ready(call.id);
+                    self.spawn_ready(id);
                 }
-                CallState::InDoubt => found.in_doubt += 1,
+                CallState::InDoubt => {
+                    found.in_doubt += 1;
+                    self.spawn_probe(Call { state, ..asked });
+                }
                 CallState::AwaitingApproval | CallState::Running { .. } | CallState::Closed(_) => {}
             }
         }
         Ok(found)
+    }
+
+    /// What becomes of a call whose daemon is gone: its run may have left its end, may go on, or may provably
+    /// never have started. Only where nothing is left does the tool's declared effect decide.
+    async fn take_over(self: &Arc<Self>, call: Call, found: &mut Recovered) -> Result<CallState, Unavailable> {
+        let event = match self.trace(&call).await {
+            Trace::Ended(ran) => {
+                found.adopted += 1;
+                return self.end_adopted(&call, ran).await;
+            }
+            Trace::Running(end) => {
+                found.adopted += 1;
+                let state = call.state.clone();
+                self.adopt(call, end);
+                return Ok(state);
+            }
+            Trace::NotStarted => CallEvent::NotStarted,
+            Trace::Nothing => CallEvent::Lost,
+        };
+        Ok(match self.ports.ledger.advance(call.id, event, Conditions::default(), self.ports.clock.now()).await? {
+            Advanced::Done(recorded) => recorded.call.state,
+            Advanced::Illegal(_, call) => call.state,
+            Advanced::NotFound | Advanced::PolicyChanged | Advanced::CredentialGone(_) => call.state,
+        })
+    }
+
+    async fn trace(&self, call: &Call) -> Trace {
+        let rules = self.rules();
+        let tool = rules.catalog.get(call.tool.as_str()).filter(|tool| tool.digest == call.tool_digest);
+        self.ports.executors.trace(call, tool.map(|tool| tool.kind())).await
+    }
+
+    /// A run may have come to its end, or may still go on, though its daemon gave it up.
+    async fn look_again(self: &Arc<Self>, call: Call) -> Result<CallState, Unavailable> {
+        match self.trace(&call).await {
+            Trace::Ended(Ran { ending: Ending::Known(outcome), facts }) => {
+                self.end_adopted(&call, Ran { ending: Ending::Known(outcome), facts }).await
+            }
+            Trace::Running(end) => {
+                let state = call.state.clone();
+                self.adopt(call, end);
+                Ok(state)
+            }
+            Trace::Ended(_) | Trace::NotStarted | Trace::Nothing => Ok(call.state),
+        }
     }
 
     /// Runs until it is dropped. An error is logged and tried again: no deadline is lost, as what is late

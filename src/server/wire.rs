@@ -174,6 +174,13 @@ pub fn dossier(dossier: &Dossier) -> api::approvals::Dossier {
         open_world: tool.is_none_or(|tool| tool.open_world),
         tool_digest: dossier.call.tool_digest.to_string(),
         effective_digest: dossier.call.effective.to_string(),
+        preview: dossier.preview.as_ref().map(|(tool, said)| api::approvals::Preview {
+            tool: tool.to_string(),
+            output: said.as_ref().ok().cloned(),
+            error: said.as_ref().err().cloned(),
+        }),
+        // Arguments that fit nowhere were refused before the call existed.
+        runs: tool.and_then(|tool| tool.action.runs(&dossier.call.arguments.value()).ok()).unwrap_or_default(),
         previous: dossier.previous.as_ref().map(|previous| previous.arguments.value()),
         you_may_not: dossier.you_may_not.clone(),
         call: call(&dossier.call, false, None),
@@ -187,7 +194,7 @@ pub fn tool(view: &ToolView) -> api::tools::Tool {
         name: tool.name.to_string(),
         title: tool.title.clone(),
         description: tool.description.clone(),
-        source: tool.kind.word().to_owned(),
+        source: tool.kind().word().to_owned(),
         risk: tool.risk,
         effect: tool.effect,
         destructive: tool.destructive,

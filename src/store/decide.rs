@@ -232,6 +232,7 @@ pub(super) fn advance(
             (after, record)
         }
     };
+    let record = conditions.facts.iter().fold(record, |record, (name, value)| record.detail(name, value));
     Ok(Judged::Write(Box::new(Change { before: Some(call), after, records: vec![record] })))
 }
 

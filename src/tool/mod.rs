@@ -1,23 +1,29 @@
 //! L3, doing: the wiring table from a kind of tool to what runs it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::domain::call::Call;
+use crate::domain::id::CallId;
 use crate::domain::tool::ToolKind;
-use crate::pipeline::port::{DeskRead, Executor, Executors};
+use crate::pipeline::port::{DeskRead, Executor, Executors, Trace, Wait};
 
+use self::command::CommandExecutor;
 use self::desk::DeskExecutor;
 
+pub mod command;
 pub mod desk;
 
 /// One executor for each kind of tool.
 pub struct Tools {
     desk: DeskExecutor,
+    command: CommandExecutor,
 }
 
 impl Tools {
-    /// Wires every kind. `desk` is where the customer desk reads.
-    pub fn new(desk: Arc<dyn DeskRead>) -> Self {
-        Self { desk: DeskExecutor { desk } }
+    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs.
+    pub fn new(desk: Arc<dyn DeskRead>, command: CommandExecutor) -> Self {
+        Self { desk: DeskExecutor { desk }, command }
     }
 }
 
@@ -25,6 +31,20 @@ impl Executors for Tools {
     fn of(&self, kind: ToolKind) -> &dyn Executor {
         match kind {
             ToolKind::Desk => &self.desk,
+            ToolKind::Command => &self.command,
         }
+    }
+
+    fn trace<'a>(&'a self, call: &'a Call, kind: Option<ToolKind>) -> Wait<'a, Trace> {
+        // Only commands leave anything; what they have left shows that it was one.
+        Box::pin(self.command.trace(call, kind == Some(ToolKind::Command)))
+    }
+
+    fn settled(&self, call: CallId) {
+        self.command.settled(call);
+    }
+
+    fn settled_but(&self, calls: BTreeSet<CallId>) {
+        self.command.settled_but(calls);
     }
 }

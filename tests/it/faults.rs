@@ -63,7 +63,7 @@ fn a_file_that_is_no_store_is_not_opened() {
 #[test]
 fn two_daemons_do_not_share_a_store_or_a_socket() {
     let daemon = Daemon::start();
-    refusal(&daemon, &["toolctl.sock"]);
+    refusal(&daemon, &["store.redb", "toolctl stop"]);
     let other = daemon.dir().join("other.sock");
     let mut second = daemon.command();
     second.arg("--socket").arg(&other);

@@ -38,4 +38,6 @@ mod rmcp;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod waits;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use toolctl::domain::denial::{Code, Stage};
 use toolctl::domain::principal::{Credential, Principal, PrincipalKind, Scope};
 use toolctl::domain::time::Timestamp;
-use toolctl::domain::tool::{Catalog, EffectClass, Registered, Risk, Tool, ToolKind};
+use toolctl::domain::tool::{Action, Catalog, EffectClass, Extras, Registered, Risk, Tool};
 use toolctl::guard::policy::{Answer, PolicySet, PolicySource, Request, StandingAnswer};
 use toolctl::guard::schema::{Arguments, Schemas};
 
@@ -22,7 +22,7 @@ pub fn tool(name: &str, effect: EffectClass, risk: Risk, destructive: bool, inpu
         name: name.parse().unwrap(),
         title: name.into(),
         description: name.into(),
-        kind: ToolKind::Desk,
+        action: Action::Desk,
         effect,
         destructive,
         open_world: false,
@@ -34,6 +34,7 @@ pub fn tool(name: &str, effect: EffectClass, risk: Risk, destructive: bool, inpu
         example: None,
         timeout: Duration::from_secs(1),
         output_limit: 1000,
+        extras: Extras::default(),
     }
 }
 

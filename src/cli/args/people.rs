@@ -1,6 +1,8 @@
 //! What may be typed to look at calls, approvals and tools, and to decide.
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::words::resolution;
@@ -130,4 +132,57 @@ pub enum ToolsCommand {
         #[arg(value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
         name: String,
     },
+    /// Print a file to begin a tool of your own with
+    New {
+        /// What runs it
+        kind: NewTool,
+    },
+    /// Say what is wrong with files of tools
+    Lint {
+        /// The files; without any, those of the config folder
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+    },
+    /// Add a file of tools of your own
+    Add {
+        /// A file that ends in .toml; it is copied into the config folder
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Run the examples of a tool of your own on a throw-away daemon
+    Test {
+        /// Its name
+        #[arg(value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
+        name: String,
+        /// Run it even if it has an effect
+        #[arg(long)]
+        run: bool,
+    },
+    /// Load a tool of your own again after `disable`
+    Enable {
+        /// Its name
+        #[arg(value_name = "TOOL")]
+        name: String,
+    },
+    /// Keep a tool of your own, but do not load it
+    Disable {
+        /// Its name
+        #[arg(value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
+        name: String,
+    },
+    /// Remove the file of a tool of your own
+    Remove {
+        /// Its name
+        #[arg(value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
+        name: String,
+    },
+    /// Print the JSON Schema of files of tools, for editors
+    Schema,
+}
+
+/// What runs a tool of your own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum NewTool {
+    /// A program of this machine
+    Command,
 }

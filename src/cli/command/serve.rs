@@ -30,7 +30,10 @@ pub fn run(cx: &Context, args: &ServeArgs) -> Result<Exit, CliError> {
 async fn serve(cx: &Context, inputs: Inputs) -> Result<(), CannotStart> {
     let daemon = Daemon::prepare(inputs).await?;
     let (shutdown, reins) = (daemon.shutdown(), daemon.reins());
-    match Signals::listen() {
+    // Before anybody is told that it is ready: whoever is may send one at once.
+    let signals = Signals::listen();
+    announce(cx, daemon.started());
+    match signals {
         Ok(mut signals) => {
             tokio::spawn(async move {
                 loop {
@@ -123,6 +126,9 @@ fn announce(cx: &Context, started: &Started) {
     if started.restarted > 0 {
         row("resumed", format!("{} calls that an earlier daemon left", started.restarted));
     }
+    if started.adopted > 0 {
+        row("adopted", format!("{} commands that an earlier daemon began", started.adopted));
+    }
     if started.in_doubt > 0 {
         let text = format!("{} calls in doubt: toolctl calls list --state in_doubt", started.in_doubt);
         row("doubt", cx.ui.paint_err(Tone::Care, &text));
@@ -153,9 +159,11 @@ fn log(verbose: u8) {
 fn not_started(cx: &Context, cannot: &CannotStart) -> CliError {
     let _ = cx;
     let (code, exit) = match cannot {
-        CannotStart::Config(_) | CannotStart::Policies(_) | CannotStart::Tools(_) | CannotStart::FailPoint(_) => {
-            ("config-invalid", Exit::Usage)
-        }
+        CannotStart::Config(_)
+        | CannotStart::Policies(_)
+        | CannotStart::Manifests(_)
+        | CannotStart::Tools(_)
+        | CannotStart::FailPoint(_) => ("config-invalid", Exit::Usage),
         CannotStart::Listen(_) => ("cannot-listen", Exit::Failure),
         CannotStart::Store(_) => ("store", Exit::Failure),
         CannotStart::File { .. }

@@ -1,4 +1,9 @@
-//! `tools`: what there is to call.
+//! `tools`: what there is to call, and what an operator adds to it.
+
+mod files;
+mod lint;
+mod new;
+mod test;
 
 use crate::api::endpoint::Nothing;
 use crate::api::tools::{self, Standing, Tool, Tools};
@@ -7,13 +12,14 @@ use crate::cli::context::Context;
 use crate::cli::dynamic::{complete, help, schema::Arguments};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::table::Table;
+use crate::config::manifest;
 
 use super::typed;
 
-/// Lists, finds or shows.
+/// Lists, finds or shows; or changes what an operator adds.
 ///
 /// # Errors
-/// The daemon's own.
+/// The daemon's own, or whatever is wrong with a file.
 pub fn run(cx: &Context, command: ToolsCommand) -> Result<Exit, CliError> {
     match command {
         ToolsCommand::List => list(cx, &everything(cx)?)?,
@@ -27,6 +33,14 @@ pub fn run(cx: &Context, command: ToolsCommand) -> Result<Exit, CliError> {
             let arguments = Arguments::of(&tool.input_schema, &typed::ours().reserved());
             cx.ui.show(&tool, || help::text(&tool, &arguments))?;
         }
+        ToolsCommand::New { kind } => return new::run(cx, kind),
+        ToolsCommand::Lint { files } => return lint::run(cx, &files),
+        ToolsCommand::Add { file } => return files::add(cx, &file),
+        ToolsCommand::Test { name, run } => return test::run(cx, &name, run),
+        ToolsCommand::Enable { name } => return files::switch(cx, &name, true),
+        ToolsCommand::Disable { name } => return files::switch(cx, &name, false),
+        ToolsCommand::Remove { name } => return files::remove(cx, &name),
+        ToolsCommand::Schema => cx.ui.document(&manifest::schema())?,
     }
     Ok(Exit::Done)
 }

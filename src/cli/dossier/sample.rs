@@ -58,6 +58,8 @@ pub fn dossier() -> Dossier {
         tool_digest: format!("sha256:{}", "11223344".repeat(8)),
         effective_digest: format!("sha256:{}", "55667788".repeat(8)),
         previous: Some(json!({"customer_id": 1, "new_status": "Active"})),
+        runs: Vec::new(),
+        preview: None,
         you_may_not: None,
     }
 }

@@ -281,8 +281,8 @@ impl AuditRecord {
             (CallEvent::Dispatched { .. }, _) => RecordType::CallDispatched,
             (CallEvent::Finished(_), _) => RecordType::CallCompleted,
             (CallEvent::Expired | CallEvent::Cancelled { .. } | CallEvent::Stale { .. }, _) => RecordType::CallClosed,
-            (CallEvent::Lost, S::Ready) => RecordType::CallRecovered,
-            (CallEvent::Lost, _) => RecordType::CallInDoubt,
+            (CallEvent::NotStarted, _) | (CallEvent::Lost, S::Ready) => RecordType::CallRecovered,
+            (CallEvent::Lost | CallEvent::Doubted { .. }, _) => RecordType::CallInDoubt,
             (CallEvent::Resolved { .. }, _) => RecordType::CallResolved,
         };
         let mut record = Self { policy, ..Self::new(kind, after.changed_at) }.about(after);
@@ -313,6 +313,12 @@ impl AuditRecord {
             }
             CallEvent::Dispatched { .. } => {
                 record.approval = binding.map(ApprovalFact::consumed);
+            }
+            CallEvent::Doubted { why } => {
+                record.detail.insert("why".to_owned(), why.clone());
+            }
+            CallEvent::NotStarted => {
+                record.detail.insert("why".to_owned(), "it had not started".to_owned());
             }
             CallEvent::Finished(_) | CallEvent::Expired | CallEvent::Lost => {}
         }

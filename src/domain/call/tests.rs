@@ -130,6 +130,18 @@ fn a_lost_call_runs_again_only_when_that_is_harmless() {
 }
 
 #[test]
+fn what_provably_did_not_start_starts_and_what_is_doubted_waits_for_people() {
+    for again in [Again::Never, Again::Harmless] {
+        let running = call(0).apply(&CallEvent::Dispatched { epoch: 1, again }, at(0)).unwrap();
+        assert_eq!(running.clone().apply(&CallEvent::NotStarted, at(9)).unwrap().state.word(), "ready");
+        let doubted = running.apply(&CallEvent::Doubted { why: "x".into() }, at(9)).unwrap();
+        assert_eq!((doubted.state.word(), doubted.effect_so_far()), ("in_doubt", Effect::Unknown));
+        assert_eq!(doubted.clone().apply(&done(), at(10)).unwrap().state.word(), "succeeded", "it reports late");
+        assert!(doubted.apply(&CallEvent::NotStarted, at(10)).is_err());
+    }
+}
+
+#[test]
 fn a_rerun_needs_its_approvals_again_under_another_binding() {
     let fresh = call(1);
     let first = fresh.approval.as_ref().unwrap().binding;
@@ -150,7 +162,7 @@ fn a_rerun_needs_its_approvals_again_under_another_binding() {
 
 /// An event of the model, in any order and at any time.
 fn any_event() -> impl Strategy<Value = (u8, u8, u64)> {
-    (0u8..10, 0u8..3, 0u64..200)
+    (0u8..12, 0u8..3, 0u64..200)
 }
 
 proptest! {
@@ -176,6 +188,8 @@ proptest! {
                 5 => CallEvent::Expired,
                 6 => CallEvent::Cancelled { by: person.parse().unwrap() },
                 7 => CallEvent::Lost,
+                9 => CallEvent::Doubted { why: "x".into() },
+                10 => CallEvent::NotStarted,
                 8 => CallEvent::Resolved { by: person.parse().unwrap(), resolution: Resolution::Rerun, note: None },
                 _ => CallEvent::Stale { changed: "x".into() },
             };
@@ -204,7 +218,17 @@ proptest! {
                     yes.clear();
                     approved_at = None;
                 }
-                CallEvent::Finished(_) | CallEvent::Expired | CallEvent::Cancelled { .. } | CallEvent::Lost | CallEvent::Stale { .. } => {}
+                // What provably did not start has not been dispatched.
+                CallEvent::NotStarted => {
+                    dispatches -= 1;
+                    approved_at = Some(now);
+                }
+                CallEvent::Finished(_)
+                | CallEvent::Expired
+                | CallEvent::Cancelled { .. }
+                | CallEvent::Lost
+                | CallEvent::Doubted { .. }
+                | CallEvent::Stale { .. } => {}
             }
             call = after;
         }

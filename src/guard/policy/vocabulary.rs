@@ -139,7 +139,7 @@ pub fn of_tool(tool: &Tool) -> Option<Vec<Entity>> {
     let attributes = [
         ("effect".to_owned(), text(tool.effect.word())),
         ("risk".to_owned(), text(tool.risk.word())),
-        ("source".to_owned(), text(tool.kind.word())),
+        ("source".to_owned(), text(tool.kind().word())),
     ];
     let resource = Entity::new(Kind::Tool.entity(tool.name.as_str())?, attributes.into(), HashSet::new()).ok()?;
     Some(vec![Entity::new_no_attrs(Kind::Action.entity(tool.name.as_str())?, parents), resource])

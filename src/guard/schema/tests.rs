@@ -2,14 +2,14 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::json::Limits;
-use crate::domain::tool::{EffectClass, Risk, ToolKind};
+use crate::domain::tool::{Action, EffectClass, Extras, Risk};
 
 fn tool(input_schema: Value) -> Tool {
     Tool {
         name: "ticket".parse().unwrap(),
         title: "Ticket".into(),
         description: "Makes a ticket".into(),
-        kind: ToolKind::Desk,
+        action: Action::Desk,
         effect: EffectClass::Once,
         destructive: false,
         open_world: false,
@@ -21,6 +21,7 @@ fn tool(input_schema: Value) -> Tool {
         example: None,
         timeout: std::time::Duration::from_secs(1),
         output_limit: 40,
+        extras: Extras::default(),
     }
 }
 

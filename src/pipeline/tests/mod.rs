@@ -15,11 +15,12 @@ use crate::domain::approval::Verdict;
 use crate::domain::call::{CallEvent, CallState, Resolution};
 use crate::domain::denial::{Code, Denial};
 use crate::domain::id::CallId;
-use crate::domain::outcome::Effect;
+use crate::domain::json::Canonical;
+use crate::domain::outcome::{Effect, Outcome};
 use crate::domain::principal::{PrincipalKind, Scope};
 use crate::guard::policy::PolicySource;
 use crate::store::MemoryStore;
-use world::{World, rulebook, who};
+use world::{Left, World, rulebook, who};
 
 const RAISE: &str = "update_customer_status";
 
@@ -227,6 +228,44 @@ async fn what_nobody_could_approve_is_refused_at_once() {
     world.people.remove("user:anna");
     world.people.remove("user:bo");
     assert_eq!(code(world.call(RAISE, status(), None).await), Code::ApprovalUnsatisfiable);
+}
+
+#[tokio::test]
+async fn what_a_run_has_left_is_adopted_and_what_never_started_starts() {
+    let output = Canonical::trusted(r#"{"adopted":true}"#);
+    let succeeded = || Outcome::Succeeded { output: output.clone() };
+    for (left, runs, expected) in [
+        (Left::Ended(succeeded()), 0, output.as_str()),
+        (Left::Running(succeeded()), 0, output.as_str()),
+        (Left::NotStarted, 1, r#"{"run":1,"tool":"create_ticket"}"#),
+    ] {
+        let world = world().await;
+        let opened = world.abandon(&World::asked("create_ticket", ticket(), Some("k1"))).await;
+        *world.tools.left.lock().unwrap() = Some(left);
+        let again = World::again(world.store.clone(), world.people, world.tools, world.clock).await.unwrap();
+        let found = again.path.recover().await.unwrap();
+        assert_eq!((found.restarted, found.adopted, found.in_doubt), (runs, 1 - runs, 0));
+        again.path.show(who("agent:x"), opened, Duration::from_secs(30)).await.result.unwrap();
+        let replayed = done(again.call("create_ticket", ticket(), Some("k1")).await);
+        assert_eq!((replayed.0.as_str(), again.runs()), (expected, runs));
+        assert!(again.verify().await.verified);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_know_leaves_doubt_until_its_end_is_found() {
+    let world = world().await;
+    world.tools.doubts.store(true, std::sync::atomic::Ordering::SeqCst);
+    let opened = pending(world.call("create_ticket", ticket(), Some("k1")).await);
+    assert_eq!(world.store.find(opened).await.unwrap().unwrap().state, CallState::InDoubt);
+    assert_eq!(world.story().await, ["call.dispatched", "call.in_doubt"]);
+    let output = Canonical::trusted("{}");
+    *world.tools.left.lock().unwrap() = Some(Left::Ended(Outcome::Succeeded { output }));
+    let again = World::again(world.store.clone(), world.people, world.tools, world.clock).await.unwrap();
+    assert_eq!(again.path.recover().await.unwrap().in_doubt, 0);
+    assert_eq!(done(again.call("create_ticket", ticket(), Some("k1")).await), ("{}".to_owned(), true));
+    assert_eq!(again.runs(), 1);
+    assert!(again.verify().await.verified);
 }
 
 #[tokio::test]

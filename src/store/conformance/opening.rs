@@ -108,11 +108,16 @@ async fn conditions_are_checked_when_a_call_starts(store: Any) {
 
     let gone = Credential::Key("childchild00".parse().expect("a handle"));
     let credentials = vec![Credential::Environment, gone.clone()];
-    let conditions = Conditions { policy: Some(policy()), credentials, effect: None };
+    let conditions = Conditions { policy: Some(policy()), credentials, effect: None, ..Conditions::default() };
     assert_eq!(store.advance(waiting.id, dispatched(), conditions, at(3)).await, Ok(Advanced::CredentialGone(gone)));
     assert_eq!(store.find(waiting.id).await, Ok(Some(approved)), "nothing was written");
 
-    let conditions = Conditions { policy: Some(policy()), credentials: Vec::new(), effect: Some(Arc::new(AddTicket)) };
+    let conditions = Conditions {
+        policy: Some(policy()),
+        credentials: Vec::new(),
+        effect: Some(Arc::new(AddTicket)),
+        ..Conditions::default()
+    };
     let settled = done(store.advance(waiting.id, dispatched(), conditions, at(3)).await.expect("the store works"));
     assert_eq!(settled.state.word(), "succeeded");
     assert_eq!(store.last_approved(&settled.principal, &settled.tool).await, Ok(Some(settled)));

@@ -231,7 +231,7 @@ const fn advanced_by(event: &CallEvent) -> Point {
         CallEvent::Dispatched { .. } => Point::Dispatched,
         CallEvent::Finished(_) => Point::Finished,
         CallEvent::Expired | CallEvent::Cancelled { .. } | CallEvent::Stale { .. } => Point::Closed,
-        CallEvent::Lost => Point::Lost,
+        CallEvent::Lost | CallEvent::NotStarted | CallEvent::Doubted { .. } => Point::Lost,
         CallEvent::Resolved { .. } => Point::Resolved,
     }
 }

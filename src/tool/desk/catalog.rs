@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::domain::id::ToolName;
-use crate::domain::tool::{EffectClass, Risk, Tool, ToolKind};
+use crate::domain::tool::{Action, EffectClass, Extras, Risk, Tool};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const OUTPUT_LIMIT: usize = 1 << 20;
@@ -199,7 +199,7 @@ fn plain(name: Name, effect: EffectClass, risk: Risk) -> Tool {
         name,
         title: String::new(),
         description: String::new(),
-        kind: ToolKind::Desk,
+        action: Action::Desk,
         effect,
         destructive: false,
         open_world: false,
@@ -211,6 +211,7 @@ fn plain(name: Name, effect: EffectClass, risk: Risk) -> Tool {
         example: None,
         timeout: TIMEOUT,
         output_limit: OUTPUT_LIMIT,
+        extras: Extras::default(),
     }
 }
 

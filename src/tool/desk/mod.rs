@@ -14,7 +14,7 @@ use self::catalog::Name;
 use self::impact::Impact;
 use crate::domain::id::ToolName;
 use crate::domain::json::Canonical;
-use crate::domain::outcome::{Effect, FailureKind, Outcome};
+use crate::domain::outcome::{Effect, FailureKind, Outcome, Ran};
 use crate::pipeline::cleared::Cleared;
 use crate::pipeline::port::{Customer, DeskRead, Executor, InStore, Unavailable, Wait};
 
@@ -31,7 +31,7 @@ pub struct DeskExecutor {
 }
 
 impl Executor for DeskExecutor {
-    fn run<'a>(&'a self, cleared: &'a Cleared) -> Wait<'a, Outcome> {
+    fn run<'a>(&'a self, cleared: &'a Cleared) -> Wait<'a, Ran> {
         Box::pin(async move {
             let name = &cleared.tool().name;
             let arguments = cleared.arguments();
@@ -42,7 +42,7 @@ impl Executor for DeskExecutor {
                     Err(failed(format!("`{name}` is not run outside the store's transaction")))
                 }
             };
-            match output.map(|output| Canonical::of(&output)) {
+            let outcome = match output.map(|output| Canonical::of(&output)) {
                 Ok(output) if output.as_str().len() > cleared.tool().output_limit => Outcome::Failed {
                     kind: FailureKind::OutputInvalid,
                     message: format!(
@@ -55,7 +55,8 @@ impl Executor for DeskExecutor {
                 },
                 Ok(output) => Outcome::Succeeded { output },
                 Err(failure) => failure,
-            }
+            };
+            outcome.into()
         })
     }
 

@@ -14,6 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::tool::{Catalog, Registered, ToolKind};
 use crate::pipeline::port::{DeskTables, Edge, Executors, Message, Ticket};
 use crate::tool::Tools;
+use crate::tool::command::CommandExecutor;
 
 #[derive(Default)]
 struct Desk {
@@ -123,13 +124,13 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn read(desk: Desk, name: &str, arguments: Value) -> Outcome {
     let tool = tool(name);
     let cleared = Cleared::read_only(call(&tool, arguments), &tool).unwrap();
-    let tools = Tools::new(Arc::new(desk));
-    wait(tools.of(ToolKind::Desk).run(&cleared))
+    let tools = Tools::new(Arc::new(desk), CommandExecutor::none());
+    wait(tools.of(ToolKind::Desk).run(&cleared)).ending.of_read()
 }
 
 fn apply(desk: &mut Desk, name: &str, arguments: Value) -> Result<Outcome, Unavailable> {
     let tool = tool(name);
-    let tools = Tools::new(Arc::new(Desk::default()));
+    let tools = Tools::new(Arc::new(Desk::default()), CommandExecutor::none());
     let effect = tools.of(ToolKind::Desk).in_store(&tool.name).unwrap();
     effect.apply(&call(&tool, arguments), desk, Timestamp::from_micros(1_795_420_800_000_000))
 }
@@ -152,7 +153,7 @@ fn a_search_lists_customers_and_is_limited() {
     let tool = tool("search_customer");
     let cleared = Cleared::read_only(call(&tool, json!({"query": "Nordic"})), &tool).unwrap();
     let desk = Arc::new(desk);
-    let outcome = wait(DeskExecutor { desk: Arc::clone(&desk) as Arc<dyn DeskRead> }.run(&cleared));
+    let outcome = wait(DeskExecutor { desk: Arc::clone(&desk) as Arc<dyn DeskRead> }.run(&cleared)).ending.of_read();
     assert_eq!(
         output("search_customer", outcome),
         r#"{"results":[{"id":2,"name":"Nordic Widgets","status":"Active"}]}"#
@@ -224,7 +225,7 @@ fn a_store_that_fails_ends_the_transaction() {
 
 #[test]
 fn only_tools_that_write_run_in_the_store() {
-    let tools_of_the_desk = Tools::new(Arc::new(Desk::default()));
+    let tools_of_the_desk = Tools::new(Arc::new(Desk::default()), CommandExecutor::none());
     for tool in tools() {
         let in_store = tools_of_the_desk.of(ToolKind::Desk).in_store(&tool.name).is_some();
         assert_eq!(in_store, tool.runs_in_store(), "{}", tool.name);
@@ -337,4 +338,19 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn the_definitions_are_those_that_existing_stores_know() {
+    let known = [
+        ("create_ticket", "66aede6956eeee280b5e755497ad3eeb7b295a8e72544459bb146b766f672119"),
+        ("get_incident_impact", "3f490cc72bc82000a17af8e841a12fc1da30764988620cdd3efa4e2ba9b808e6"),
+        ("search_customer", "8efbee546523b7d4a544c3a55e77421753d965d2d8e4283e2fd034b3ba737d40"),
+        ("send_message", "b6a531e8220eb7307b0a6253762a12f93d30bbc07bc1c6475c0c61604df7fcca"),
+        ("update_customer_status", "7aa7eefb288c55c32ca9f231f58578673dc8c8a740c5b0b9ab78b301bd81f9ed"),
+    ];
+    let catalog = Catalog::new(tools()).unwrap();
+    let now: Vec<_> = catalog.iter().map(|tool| (tool.name.to_string(), tool.digest.hex())).collect();
+    assert_eq!(known.map(|(name, _)| name), crate::domain::tool::BUILT_IN);
+    assert_eq!(now, known.map(|(name, digest)| (name.to_owned(), digest.to_owned())));
 }

@@ -13,6 +13,7 @@ mod inbox;
 mod init;
 mod keys;
 mod output;
+mod own;
 mod tools;
 
 use serde_json::Value;

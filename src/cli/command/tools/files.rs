@@ -1,0 +1,187 @@
+//! The folder of an operator's own tools, as the command line sees it: whatever is changed there is checked
+//! before, and the daemon, when one runs, takes it at once.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::api::admin;
+use crate::api::endpoint::Nothing;
+use crate::cli::context::Context;
+use crate::cli::error::{CliError, Exit};
+use crate::config::manifest::{self, Manifest, Manifests, Problems, Source};
+
+/// Where the files are.
+///
+/// # Errors
+/// When there is no place for configuration.
+pub fn folder(cx: &Context) -> Result<PathBuf, CliError> {
+    Ok(cx.paths()?.config.join("tools"))
+}
+
+/// Reads every file of the folder.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn sources(cx: &Context) -> Result<Vec<Source>, CliError> {
+    let read = manifest::read_folder(&folder(cx)?);
+    read.map_err(|(path, error)| CliError::io(format!("cannot read `{}`", path.display()), &error))
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn source(path: &Path) -> Result<Source, CliError> {
+    manifest::read_file(path).map_err(|error| CliError::io(format!("cannot read `{}`", path.display()), &error))
+}
+
+/// Everything that the folder defines.
+///
+/// # Errors
+/// Whatever is wrong with it.
+pub fn load(cx: &Context) -> Result<(Vec<Source>, Manifests), CliError> {
+    let sources = sources(cx)?;
+    let all = manifest::load(&sources).map_err(|problems| wrong(&problems))?;
+    Ok((sources, all))
+}
+
+/// The tool of this name in the folder.
+///
+/// # Errors
+/// When there is none.
+pub fn find<'a>(all: &'a Manifests, name: &str) -> Result<&'a Manifest, CliError> {
+    let found = all.tools.iter().find(|manifest| manifest.tool.name.as_str() == name);
+    found.ok_or_else(|| {
+        let names = all.tools.iter().map(|manifest| manifest.tool.name.as_str());
+        let near = manifest::nearest(name, names).map(|near| format!("did you mean `{near}`?"));
+        let hint = near.unwrap_or_else(|| "`toolctl tools add FILE` adds tools".to_owned());
+        CliError::new(Exit::Usage, "tool-not-found", format!("no file of yours defines a tool `{name}`")).hint(hint)
+    })
+}
+
+/// Files that are wrong, as an error.
+pub fn wrong(problems: &Problems) -> CliError {
+    let hints: Vec<String> = problems.0.iter().filter_map(|problem| problem.hint.clone()).collect();
+    let error = CliError::new(Exit::Usage, "tools-invalid", problems.to_string());
+    if hints.is_empty() { error } else { error.hint(hints.join("\n")) }
+}
+
+/// Copies a file into the folder, if nothing is wrong with it there, and has the daemon take it.
+///
+/// # Errors
+/// What is wrong with it, a file of that name, or the daemon's own; then nothing is changed.
+pub fn add(cx: &Context, file: &Path) -> Result<Exit, CliError> {
+    let folder = folder(cx)?;
+    let new = source(file)?;
+    let name = file.file_name().filter(|_| file.extension().is_some_and(|extension| extension == "toml"));
+    let name = name.ok_or_else(|| CliError::usage(format!("`{}` does not end in .toml", file.display())))?;
+    let place = folder.join(name);
+    if place.exists() {
+        return Err(CliError::new(Exit::Conflict, "exists", format!("`{}` is there already", place.display()))
+            .hint("edit it there and `toolctl reload`, or give yours another name"));
+    }
+    // As it will be there: relative paths begin at its folder.
+    let mut sources = sources(cx)?;
+    sources.push(Source { path: place.clone(), text: new.text.clone() });
+    let all = manifest::load(&sources).map_err(|problems| {
+        let error = wrong(&problems);
+        let elsewhere = problems.0.iter().any(|problem| problem.message.contains("there is no file"));
+        if elsewhere {
+            error.hint(format!("programs are looked for in `{}`: give whole paths", folder.display()))
+        } else {
+            error
+        }
+    })?;
+    let added: Vec<_> =
+        all.tools.iter().filter(|manifest| manifest.file == place).map(|one| one.tool.name.to_string()).collect();
+    write(&place, &new.text)?;
+    finish(cx, &format!("added {}", added.join(", ")), || std::fs::remove_file(&place))
+}
+
+/// Removes the file of a tool that has a file to itself.
+///
+/// # Errors
+/// When there is no such tool or its file holds others.
+pub fn remove(cx: &Context, name: &str) -> Result<Exit, CliError> {
+    let (sources, all) = load(cx)?;
+    let found = find(&all, name)?;
+    let others = all.tools.iter().filter(|other| other.file == found.file).count() - 1;
+    if others > 0 {
+        let message = format!("`{}` holds {others} other tools", found.file.display());
+        return Err(CliError::new(Exit::Conflict, "shared-file", message)
+            .hint("take it out of the file and `toolctl reload`, or disable it")
+            .attempt(format!("toolctl tools disable {name}")));
+    }
+    let before = sources.iter().find(|source| source.path == found.file).map(|source| source.text.clone());
+    std::fs::remove_file(&found.file)
+        .map_err(|error| CliError::io(format!("cannot remove `{}`", found.file.display()), &error))?;
+    finish(cx, &format!("removed {name}"), || std::fs::write(&found.file, before.unwrap_or_default()))
+}
+
+/// Switches a tool on or off, in its file, and leaves everything else there as it is.
+///
+/// # Errors
+/// When there is no such tool, or its file cannot be written.
+pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
+    let (sources, all) = load(cx)?;
+    let found = find(&all, name)?;
+    let word = if on { "enabled" } else { "disabled" };
+    if found.enabled == on {
+        cx.ui.show(&json!({"tool": name, "enabled": on, "changed": false}), || format!("{name} is {word} already"))?;
+        return Ok(Exit::Done);
+    }
+    let text =
+        sources.iter().find(|source| source.path == found.file).map(|source| source.text.clone()).unwrap_or_default();
+    let changed = match &found.switch {
+        Some(place) => splice(&text, place.clone(), &on.to_string()),
+        None => splice(&text, found.place.end..found.place.end, &format!("\nenabled = {on}")),
+    };
+    // The edit must mean what it says, whatever the file looks like.
+    let edited: Vec<Source> = sources
+        .iter()
+        .map(|source| {
+            if source.path == found.file { Source { text: changed.clone(), ..source.clone() } } else { source.clone() }
+        })
+        .collect();
+    let took = manifest::load(&edited).is_ok_and(|all| find(&all, name).is_ok_and(|edited| edited.enabled == on));
+    if !took {
+        let message = format!("`{}` is written in a way that cannot be changed here", found.file.display());
+        return Err(CliError::new(Exit::Failure, "not-changed", message).hint(format!("say enabled = {on} there")));
+    }
+    write(&found.file, &changed)?;
+    finish(cx, &format!("{word} {name}"), || std::fs::write(&found.file, &text))
+}
+
+fn splice(text: &str, place: std::ops::Range<usize>, new: &str) -> String {
+    let (before, after) = (text.get(..place.start).unwrap_or(text), text.get(place.end..).unwrap_or_default());
+    format!("{before}{new}{after}")
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    let failed = |error: std::io::Error| CliError::io(format!("cannot write `{}`", path.display()), &error);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// Has the daemon take the change; takes it back when the daemon refuses. No daemon is no error.
+fn finish(cx: &Context, what: &str, undo: impl FnOnce() -> std::io::Result<()>) -> Result<Exit, CliError> {
+    let taken = match cx.send::<admin::Reload>(&Nothing {}) {
+        Ok(_) => true,
+        Err(error) if error.exit == Exit::Unreachable => false,
+        Err(error) => {
+            undo().map_err(|error| CliError::io("the change could not be taken back", &error))?;
+            return Err(error);
+        }
+    };
+    cx.ui.show(&json!({"done": what, "in_force": taken}), || {
+        if taken { what.to_owned() } else { format!("{what}; no daemon runs, so it counts from the next start") }
+    })?;
+    Ok(Exit::Done)
+}

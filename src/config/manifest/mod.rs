@@ -1,0 +1,260 @@
+//! Tools of an operator's own: `tools/*.toml` in the config folder, one tool or many a file. Everything that is
+//! wrong is told at once, each with its place in the text; nothing is loaded unless nothing is wrong.
+
+mod arguments;
+mod command;
+mod interpreter;
+mod program;
+mod schema;
+mod tool;
+mod written;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::domain::id::ToolName;
+use crate::domain::tool::{BUILT_IN, Tool};
+
+use self::program::Programs;
+pub use self::schema::schema;
+pub use crate::pipeline::rulebook::nearest;
+
+/// The most bytes of one file.
+const MOST_BYTES: u64 = 1 << 20;
+/// The most tools of all files.
+pub const MOST_TOOLS: usize = 10_000;
+
+/// One file of tools.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// One tool of a file.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The definition.
+    pub tool: Tool,
+    /// Whether it is to be loaded.
+    pub enabled: bool,
+    /// Examples of calls, which tests run.
+    pub examples: Vec<Example>,
+    /// The file.
+    pub file: PathBuf,
+    /// The name in the file's text.
+    pub place: Range<usize>,
+    /// The value of `enabled` in the file's text, if it is there.
+    pub switch: Option<Range<usize>>,
+}
+
+/// One example of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// The arguments.
+    pub arguments: Value,
+    /// What the tool answers, when it is always the same.
+    pub output: Option<Value>,
+}
+
+/// Everything that some files define.
+#[derive(Debug, Clone, Default)]
+pub struct Manifests {
+    /// The tools, by file and place.
+    pub tools: Vec<Manifest>,
+    /// What is not wrong, but probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// One thing that is wrong with a file of tools.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// The bytes of the text at fault; none when it is about the whole file.
+    pub span: Option<Range<usize>>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    fn new(source: &Source, span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
+        let (file, text) = (source.path.clone(), source.text.clone());
+        Self { message: message.into(), file, text, span: span.into(), hint: None }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Line and column of the place at fault, both from 1.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        let before = self.text.get(..self.span.as_ref()?.start)?;
+        let line = before.rsplit_once('\n').map_or(before, |(_, line)| line);
+        Some((before.matches('\n').count() + 1, line.chars().count() + 1))
+    }
+
+    /// File, line and column, as editors take them.
+    pub fn place(&self) -> String {
+        match self.position() {
+            Some((line, column)) => format!("{}:{line}:{column}", self.file.display()),
+            None => self.file.display().to_string(),
+        }
+    }
+}
+
+impl miette::Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&self.text)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        let span = self.span.clone()?;
+        Some(Box::new(std::iter::once(miette::LabeledSpan::new_primary_with_span(None, span))))
+    }
+}
+
+/// Everything that is wrong; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, problem) in self.0.iter().enumerate() {
+            if place > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{}: {problem}", problem.place())?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads every `*.toml` of a folder, by name; nothing when the folder is not there.
+///
+/// # Errors
+/// The path that cannot be read, and why.
+pub fn read_folder(folder: &Path) -> Result<Vec<Source>, (PathBuf, io::Error)> {
+    let failed = |error| (folder.to_owned(), error);
+    let listing = match fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in listing {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.into_iter().map(|path| read_file(&path).map_err(|error| (path, error))).collect()
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// When it cannot be read or is too long.
+pub fn read_file(path: &Path) -> io::Result<Source> {
+    if fs::metadata(path)?.len() > MOST_BYTES {
+        return Err(io::Error::other(format!("it has more than {MOST_BYTES} bytes")));
+    }
+    // Programs are found from the file's own folder, so it must not depend on ours.
+    let path = std::path::absolute(path)?;
+    Ok(Source { text: fs::read_to_string(&path)?, path })
+}
+
+/// Reads the tools of all files.
+///
+/// # Errors
+/// Everything that is wrong with any of them.
+pub fn load(sources: &[Source]) -> Result<Manifests, Problems> {
+    let mut problems = Vec::new();
+    let mut all = Manifests::default();
+    let mut programs = Programs::default();
+    for source in sources {
+        match written::read(source) {
+            Ok(tables) => {
+                for table in tables {
+                    let read = tool::read(source, table, &mut programs);
+                    problems.extend(read.problems);
+                    all.warnings.extend(read.warnings);
+                    all.tools.extend(read.manifest);
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.extend(names_taken_twice(sources, &all.tools));
+    problems.extend(helpers_missing(sources, &all.tools));
+    if let (Some(source), true) = (sources.last(), all.tools.len() > MOST_TOOLS) {
+        problems.push(Problem::new(source, None, format!("there are more than {MOST_TOOLS} tools")));
+    }
+    if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
+}
+
+/// Names that two tools have, or that are taken.
+fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
+    let mut seen: BTreeMap<&ToolName, &Manifest> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for manifest in tools {
+        let name = &manifest.tool.name;
+        let Some(source) = sources.iter().find(|source| source.path == manifest.file) else { continue };
+        let problem = |message: String| Problem::new(source, manifest.place.clone(), message);
+        if BUILT_IN.contains(&name.as_str()) {
+            let problem = problem(format!("`{name}` is the name of a tool that is built in"));
+            problems.push(problem.hint("choose another name"));
+        } else if let Some(first) = seen.get(name) {
+            let text = sources.iter().find(|source| source.path == first.file);
+            let first = text.map(|source| Problem::new(source, first.place.clone(), "").place()).unwrap_or_default();
+            let problem = problem(format!("two tools are named `{name}`"));
+            problems.push(problem.hint(format!("rename this one; the other is at {first}")));
+        } else {
+            seen.insert(name, manifest);
+        }
+    }
+    problems
+}
+
+/// Probes and previews that are no read-only tools.
+fn helpers_missing(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for manifest in tools {
+        let extras = &manifest.tool.extras;
+        let Some(source) = sources.iter().find(|source| source.path == manifest.file) else { continue };
+        for (role, name) in [("probe", &extras.probe), ("preview", &extras.preview)] {
+            let Some(name) = name else { continue };
+            let message = match tools.iter().find(|other| other.tool.name == *name) {
+                Some(other) if other.tool.is_read_only() => continue,
+                Some(_) => format!("the {role} `{name}` must be a tool that only reads (effect = \"readonly\")"),
+                None if BUILT_IN.contains(&name.as_str()) => format!("the {role} `{name}` must be a tool of your own"),
+                None => format!("there is no tool `{name}` to be the {role} of `{}`", manifest.tool.name),
+            };
+            problems.push(Problem::new(source, manifest.place.clone(), message));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! A file of tools as it is written: every member optional but a few, every unknown one an error that names the
+//! nearest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use toml::Spanned;
+
+use super::{Problem, Source};
+use crate::config::file::{Span, nearest};
+use crate::domain::tool::command::{Form, Input, SandboxLevel};
+use crate::domain::tool::{EffectClass, Risk};
+
+/// The whole file.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    tool: OneOrMany<Spanned<ToolTable>>,
+}
+
+/// `[tool]` or `[[tool]]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolTable {
+    pub name: Spanned<String>,
+    pub title: Option<String>,
+    pub description: Spanned<String>,
+    pub enabled: Option<Spanned<bool>>,
+    pub effect: Option<EffectClass>,
+    pub destructive: Option<Spanned<bool>>,
+    pub open_world: Option<bool>,
+    pub risk: Option<Risk>,
+    pub timeout: Option<Spanned<Span>>,
+    pub output_limit: Option<Spanned<Size>>,
+    #[serde(default)]
+    pub idempotency_ignore: Vec<Spanned<String>>,
+    pub dedupe_window: Option<Spanned<Span>>,
+    pub probe: Option<Spanned<String>>,
+    pub preview: Option<Spanned<String>>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    pub arguments: Option<Spanned<BTreeMap<String, Spanned<ArgumentTable>>>>,
+    pub input: Option<Spanned<Value>>,
+    pub output: Option<Spanned<Value>>,
+    #[serde(default)]
+    pub example: Vec<Spanned<ExampleTable>>,
+    pub command: Option<Spanned<CommandTable>>,
+}
+
+/// One line of `[tool.arguments]`: JSON Schema's words, each with its place.
+pub type ArgumentTable = BTreeMap<Spanned<String>, Spanned<Value>>;
+
+/// `[[tool.example]]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExampleTable {
+    pub arguments: Value,
+    pub output: Option<Value>,
+}
+
+/// `[tool.command]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandTable {
+    pub program: Spanned<String>,
+    #[serde(default)]
+    pub arguments: Vec<Spanned<ElementTable>>,
+    #[serde(default)]
+    pub stdin: Input,
+    #[serde(default)]
+    pub output: Form,
+    pub success_exit: Option<Vec<u8>>,
+    #[serde(default)]
+    pub no_effect_exit: Vec<u8>,
+    #[serde(default)]
+    pub tempfail_exit: Vec<u8>,
+    pub folder: Option<Spanned<String>>,
+    #[serde(default)]
+    pub environment: BTreeMap<Spanned<String>, Spanned<VariableTable>>,
+    #[serde(default)]
+    pub limits: LimitsTable,
+    pub sandbox: Option<SandboxTable>,
+    #[serde(default)]
+    pub allow_interpreter: bool,
+}
+
+/// One element of `arguments`: text, or `{ if = "name", then = […] }`.
+#[derive(Debug)]
+pub enum ElementTable {
+    /// A template.
+    Text(String),
+    /// Elements for when an argument is given.
+    When(WhenTable),
+}
+
+/// `{ if = "name", then = […] }`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhenTable {
+    pub r#if: Spanned<String>,
+    pub then: Vec<Spanned<ElementTable>>,
+}
+
+/// One variable: text, or `{ secret = "env:NAME" }`.
+#[derive(Debug)]
+pub enum VariableTable {
+    /// A template.
+    Text(String),
+    /// A reference.
+    Secret(SecretTable),
+}
+
+/// `{ secret = "env:NAME" }`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretTable {
+    pub secret: Spanned<String>,
+}
+
+/// `[tool.command.limits]`
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsTable {
+    pub grace: Option<Span>,
+    pub memory: Option<Size>,
+    pub file_size: Option<Size>,
+    pub files: Option<u64>,
+    pub processes: Option<u64>,
+    pub cpu: Option<Span>,
+}
+
+/// `[tool.command.sandbox]`
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SandboxTable {
+    pub level: Option<SandboxLevel>,
+    #[serde(default)]
+    pub read: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub write: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub network: Vec<u16>,
+    #[serde(default)]
+    pub best_effort: bool,
+}
+
+/// Reads the text of a file.
+///
+/// # Errors
+/// The first place that is not as it should be.
+pub fn read(source: &Source) -> Result<Vec<Spanned<ToolTable>>, Problem> {
+    let file: File = toml::from_str(&source.text).map_err(|error| {
+        let message = error.message().trim().to_owned();
+        let problem = Problem::new(source, error.span(), &message);
+        match nearest(&message) {
+            Some(name) => problem.hint(format!("did you mean `{name}`?")),
+            None if message == "missing field `tool`" => problem.hint(
+                "begin a tool with [tool], or several with [[tool]] each; `toolctl tools new command` writes one",
+            ),
+            None => problem,
+        }
+    })?;
+    Ok(file.tool.0)
+}
+
+/// A number of bytes: a whole number, or text such as `512 KiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sizes;
+        impl Visitor<'_> for Sizes {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes such as 4096 or \"512 KiB\"")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Size, E> {
+                u64::try_from(number).map(Size).map_err(|_| E::custom("it must not be negative"))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
+                let digits = text.trim_end_matches(|sign: char| !sign.is_ascii_digit());
+                let unit = text.get(digits.len()..).unwrap_or_default().trim();
+                let factor = match unit {
+                    "" | "B" => Some(1),
+                    "KiB" => Some(1 << 10),
+                    "MiB" => Some(1 << 20),
+                    "GiB" => Some(1 << 30),
+                    "kB" | "KB" => Some(1_000),
+                    "MB" => Some(1_000_000),
+                    "GB" => Some(1_000_000_000),
+                    _ => None,
+                };
+                let number: Option<u64> = digits.trim().parse().ok();
+                let size = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+                size.map(Size).ok_or_else(|| E::custom(format!("`{text}` is not a number of bytes such as 512 KiB")))
+            }
+        }
+        deserializer.deserialize_any(Sizes)
+    }
+}
+
+/// One table or a list of them.
+#[derive(Debug)]
+struct OneOrMany<T>(Vec<T>);
+
+impl<'de> Deserialize<'de> for OneOrMany<Spanned<ToolTable>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tools;
+        impl<'de> Visitor<'de> for Tools {
+            type Value = OneOrMany<Spanned<ToolTable>>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("[tool] or [[tool]]")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let table = ToolTable::deserialize(MapAccessDeserializer::new(map))?;
+                let place = table.name.span();
+                Ok(OneOrMany(vec![Spanned::new(place, table)]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(OneOrMany)
+            }
+        }
+        deserializer.deserialize_any(Tools)
+    }
+}
+
+impl<'de> Deserialize<'de> for ElementTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = ElementTable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, or { if = \"argument\", then = [\"--flag\", \"{argument}\"] }")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<ElementTable, E> {
+                Ok(ElementTable::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ElementTable, A::Error> {
+                WhenTable::deserialize(MapAccessDeserializer::new(map)).map(ElementTable::When)
+            }
+        }
+        deserializer.deserialize_any(Elements)
+    }
+}
+
+impl<'de> Deserialize<'de> for VariableTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Variables;
+        impl<'de> Visitor<'de> for Variables {
+            type Value = VariableTable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text, or { secret = \"env:NAME\" }")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<VariableTable, E> {
+                Ok(VariableTable::Text(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<VariableTable, A::Error> {
+                SecretTable::deserialize(MapAccessDeserializer::new(map)).map(VariableTable::Secret)
+            }
+        }
+        deserializer.deserialize_any(Variables)
+    }
+}

@@ -1,0 +1,100 @@
+//! `tools add, lint, test, enable, disable, remove, new, schema`: an operator's own tools from the command line.
+
+use serde_json::{Value, json};
+
+use super::{fails, with};
+use crate::support::Daemon;
+
+const HELLO: &str = "[tool]\nname = \"hello\" # the name\ndescription = \"Says hello.\"\neffect = \"readonly\"\n\n\
+    [tool.arguments]\nwhom = { type = \"string\", required = true }\n\n[tool.command]\nprogram = \"echo\"\narguments = [\"hello\", \"{whom}\"]\n\
+    output = \"lines\"\n\n[[tool.example]]\narguments = { whom = \"you\" }\noutput = { lines = [\"hello you\"] }\n";
+
+fn file(daemon: &Daemon, name: &str, text: &str) -> String {
+    let path = daemon.dir().join(name);
+    std::fs::write(&path, text).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn a_tool_is_added_used_switched_and_removed() {
+    let daemon = Daemon::start();
+    let hello = file(&daemon, "hello.toml", HELLO);
+    let cli = |args: &[&str]| daemon.cli(&with(&["-o", "table"], args));
+    assert_eq!(cli(&["tools", "add", &hello]).succeeds(), "added hello\n");
+    assert_eq!(daemon.cli(&["call", "hello", "--whom", "Ann"]).exits(0).json(), json!({"lines": ["hello Ann"]}));
+    assert!(cli(&["tools", "list"]).succeeds().contains("hello"));
+    let again = fails(daemon.cli(&["-o", "json", "tools", "add", &hello]), 12);
+    assert_eq!(again["code"], "exists");
+
+    assert_eq!(cli(&["tools", "disable", "hello"]).succeeds(), "disabled hello\n");
+    let text = std::fs::read_to_string(daemon.dir().join("config/tools/hello.toml")).expect("the file");
+    assert_eq!(text, HELLO.replacen("\"hello\" # the name", "\"hello\"\nenabled = false # the name", 1));
+    assert_eq!(cli(&["tools", "disable", "hello"]).succeeds(), "hello is disabled already\n");
+    cli(&["call", "hello", "--whom", "Ann"]).exits(2);
+    assert_eq!(cli(&["tools", "enable", "hello"]).succeeds(), "enabled hello\n");
+    cli(&["call", "hello", "--whom", "Ann"]).exits(0);
+
+    assert_eq!(cli(&["tools", "remove", "hello"]).succeeds(), "removed hello\n");
+    cli(&["call", "hello", "--whom", "Ann"]).exits(2);
+    let error = fails(daemon.cli(&["-o", "json", "tools", "remove", "hello"]), 2);
+    assert_eq!(error["code"], "tool-not-found");
+}
+
+#[test]
+fn without_a_daemon_files_change_all_the_same() {
+    let daemon = Daemon::prepared(&[], &[]);
+    let hello = file(&daemon, "hello.toml", HELLO);
+    let said = daemon.cli(&["-o", "table", "tools", "add", &hello]).succeeds();
+    assert_eq!(said, "added hello; no daemon runs, so it counts from the next start\n");
+    let error = fails(daemon.cli(&["-o", "json", "tools", "disable", "helo"]), 2);
+    assert_eq!(error["hint"], "did you mean `hello`?");
+}
+
+#[test]
+fn what_is_wrong_is_shown_in_its_line_and_never_added() {
+    let daemon = Daemon::start();
+    let bad = file(&daemon, "bad.toml", &HELLO.replace("{whom}", "{whome}"));
+    let ending = daemon.cli(&["-o", "table", "tools", "lint", &bad]).exits(2);
+    for expected in [
+        "bad.toml:11:23",
+        "arguments = [\"hello\", \"{whome}\"]",
+        "the tool has no argument `whome`",
+        "did you mean `whom`?",
+        "1 problem in 1 file",
+    ] {
+        assert!(ending.stdout.contains(expected), "`{expected}` is not in:\n{}", ending.stdout);
+    }
+    let told: Value = daemon.cli(&["-o", "json", "tools", "lint", &bad]).exits(2).json();
+    assert_eq!((&told["problems"][0]["line"], &told["problems"][0]["column"]), (&json!(11), &json!(23)));
+    let error = fails(daemon.cli(&["-o", "json", "tools", "add", &bad]), 2);
+    assert_eq!(error["code"], "tools-invalid");
+    assert!(!daemon.dir().join("config/tools/bad.toml").exists());
+    let good = file(&daemon, "good.toml", HELLO);
+    assert_eq!(daemon.cli(&["-o", "table", "tools", "lint", &good]).succeeds(), "1 tool in 1 file, nothing wrong\n");
+}
+
+#[test]
+fn examples_are_run_on_a_daemon_of_their_own() {
+    let daemon = Daemon::prepared(&[], &[]);
+    daemon.configure("tools/hello.toml", HELLO);
+    assert_eq!(daemon.cli(&["-o", "table", "tools", "test", "hello"]).succeeds(), "passed  example 1\n");
+    daemon.configure("tools/hello.toml", &HELLO.replace("hello you", "hello yo"));
+    let ending = daemon.cli(&["-o", "table", "tools", "test", "hello"]).exits(3);
+    assert!(ending.stdout.starts_with("failed  example 1: it answered"), "{}", ending.stdout);
+    daemon.configure("tools/hello.toml", &HELLO.replace("readonly", "once"));
+    let ending = daemon.cli(&["-o", "table", "tools", "test", "hello"]).exits(0);
+    assert!(ending.stdout.contains("has an effect, so nothing was run"), "{}", ending.stdout);
+    assert_eq!(daemon.cli(&["-o", "table", "tools", "test", "hello", "--run"]).succeeds(), "passed  example 1\n");
+    assert!(!daemon.state().exists(), "the test leaves nothing");
+}
+
+#[test]
+fn the_file_to_begin_with_is_right_and_editors_get_a_schema() {
+    let daemon = Daemon::prepared(&[], &[]);
+    let begin = daemon.cli(&["tools", "new", "command"]).succeeds();
+    let begin = file(&daemon, "begin.toml", &begin);
+    assert_eq!(daemon.cli(&["-o", "table", "tools", "lint", &begin]).succeeds(), "1 tool in 1 file, nothing wrong\n");
+    let schema = daemon.cli(&["tools", "schema"]).succeeds();
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}

@@ -1,0 +1,84 @@
+//! Calls in doubt: a probe is asked before people are, and only what it says for certain counts.
+
+use serde_json::{Value, json};
+
+use super::{call, daemon, path};
+use crate::support::{Daemon, until};
+
+const TOOLS: &str = r#"
+[[tool]]
+name = "pay"
+description = "Pays, and never says so."
+effect = "once"
+destructive = false
+risk = "low"
+timeout = "300ms"
+probe = "paid"
+[tool.arguments]
+order = { type = "integer", required = true }
+[tool.command]
+program = "./pay.sh"
+arguments = ["{order}"]
+limits = { grace = "50ms" }
+
+[[tool]]
+name = "paid"
+description = "Says whether an order is paid."
+effect = "readonly"
+[tool.arguments]
+order = { type = "integer", required = true }
+call_id = { type = "string", required = true }
+[tool.command]
+program = "./paid.sh"
+arguments = ["{order}", "{call_id}"]
+output = "json"
+"#;
+
+fn shop(paid: &str) -> Daemon {
+    daemon(&[("shop.toml", TOOLS), ("pay.sh", "#!/bin/sh\nsleep 600\n"), ("paid.sh", &format!("#!/bin/sh\n{paid}\n"))])
+}
+
+fn state(answer: &Value) -> (&str, &str) {
+    (answer["state"].as_str().unwrap_or_default(), answer["effect"].as_str().unwrap_or_default())
+}
+
+#[test]
+fn what_the_probe_knows_nobody_is_asked() {
+    let daemon = shop("echo \"$@\" > \"$0.asked\"; echo '{\"happened\": true}'");
+    let answer = call(&daemon, "pay", &json!({"order": 7}));
+    assert_eq!(state(&answer), ("succeeded", "done"), "{answer}");
+    let id = answer["id"].as_str().expect("an id").to_owned();
+    let asked = std::fs::read_to_string(path(&daemon, "paid.sh.asked")).expect("what it was asked");
+    assert_eq!(asked, format!("7 {id}\n"));
+    let records = daemon.audit(&format!("call={id}"));
+    let kinds: Vec<_> = records.iter().map(|record| record["type"].as_str().unwrap_or_default()).collect();
+    assert_eq!(kinds, ["call.dispatched", "call.in_doubt", "call.resolved"]);
+    assert_eq!((&records[2]["actor"], &records[2]["detail"]["probe"]), (&json!("tool:paid"), &json!("paid")));
+    daemon.cli(&["audit", "verify"]).exits(0);
+
+    let daemon = shop("echo '{\"happened\": false}'");
+    let answer = call(&daemon, "pay", &json!({"order": 7}));
+    assert_eq!(state(&answer), ("failed", "none"), "{answer}");
+}
+
+#[test]
+fn a_probe_that_cannot_say_decides_nothing() {
+    for paid in ["echo '{\"happened\": \"perhaps\"}'", "exit 1", "echo nonsense"] {
+        let daemon = shop(&format!("echo x >> \"$0.asked\"; {paid}"));
+        assert_eq!(state(&call(&daemon, "pay", &json!({"order": 7}))), ("in_doubt", "unknown"), "{paid}");
+        let asked = std::fs::read_to_string(path(&daemon, "paid.sh.asked")).expect("questions");
+        assert_eq!(asked, "x\nx\nx\n", "three times and no more");
+    }
+}
+
+#[test]
+fn the_next_daemon_asks_again() {
+    let mut daemon = shop("[ -e \"$0.open\" ] && echo '{\"happened\": true}'");
+    let doubt = call(&daemon, "pay", &json!({"order": 7}));
+    assert_eq!(state(&doubt), ("in_doubt", "unknown"));
+    std::fs::write(path(&daemon, "paid.sh.open"), "").expect("written");
+    daemon.kill();
+    daemon.restart();
+    let url = format!("/v1/calls/{}", doubt["id"].as_str().expect("an id"));
+    until(|| (state(&daemon.http("GET", &url).send().json()) == ("succeeded", "done")).then_some(()));
+}
