@@ -287,6 +287,10 @@ impl AuditRecord {
         };
         let mut record = Self { policy, ..Self::new(kind, after.changed_at) }.about(after);
         let binding = after.approval.as_ref().map(|approval| approval.binding);
+        if matches!(event, CallEvent::Dispatched { .. } | CallEvent::Finished(_)) {
+            // The daemon does it for the requester: who looks for what a principal caused must find it.
+            record.actor = Some(after.principal.clone());
+        }
         match event {
             CallEvent::Decided(decision) => {
                 record.actor = Some(decision.by.clone());
@@ -347,6 +351,7 @@ impl AuditRecord {
             call: Some(call.id),
             effect: Some(call.effect_so_far()),
             state: Some(call.state.word().to_owned()),
+            tool: Some(call.tool.clone()),
             ..self
         };
         if let Some(outcome) = call.outcome() {
