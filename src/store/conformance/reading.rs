@@ -87,7 +87,10 @@ async fn records_are_found_by_what_they_say(store: Any) {
     let of_b = LogFilter { actor: "agent:b".parse().ok(), ..all() };
     assert_eq!(found(of_b.clone(), 0, 10).await, (vec![3, 4, 7, 8], None));
     assert_eq!(found(of_b, 5, 10).await, (vec![7, 8], None));
-    assert_eq!(found(LogFilter { tool: "ticket.create".parse().ok(), ..all() }, 0, 10).await.0, [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(
+        found(LogFilter { tool: "ticket.create".parse().ok(), ..all() }, 0, 10).await.0,
+        [1, 2, 3, 4, 5, 6, 7, 8]
+    );
     assert_eq!(found(LogFilter { call: Some(call(2, at(2000)).id), ..all() }, 0, 10).await.0, [3, 4]);
     assert_eq!(found(LogFilter { kind: Some("call.completed".to_owned()), ..all() }, 0, 10).await.0, [2, 4, 6, 8]);
     assert_eq!(found(LogFilter { kind: Some("policy.*".to_owned()), ..all() }, 0, 10).await.0, [0]);
