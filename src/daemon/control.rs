@@ -16,6 +16,8 @@ use super::{CannotStart, Inputs, Plan, Started, rules};
 /// Holds a running daemon.
 pub struct Reins {
     inputs: Inputs,
+    /// What it was started with.
+    plan: Plan,
     facts: DaemonFacts,
     shutdown: Shutdown,
     path: OnceLock<Weak<Pipeline>>,
@@ -28,6 +30,7 @@ pub struct Reins {
 impl Reins {
     pub(super) fn new(
         inputs: Inputs,
+        plan: Plan,
         started: &Started,
         now: Timestamp,
         store: Arc<RedbStore>,
@@ -41,7 +44,7 @@ impl Reins {
             notes: started.notes.clone(),
         };
         let (path, reloading) = (OnceLock::new(), tokio::sync::Mutex::new(()));
-        Self { inputs, facts, shutdown: Shutdown::new(), path, store, clock, reloading }
+        Self { inputs, plan, facts, shutdown: Shutdown::new(), path, store, clock, reloading }
     }
 
     pub(super) fn hold(&self, path: &Arc<Pipeline>) {
@@ -54,8 +57,8 @@ impl Reins {
         self.shutdown.clone()
     }
 
-    /// Loads config, policies and tools again. Places to listen, keys of the environment and local users stay as
-    /// they were until the next start. If anything is wrong the old ones stay in force.
+    /// Loads config, policies and tools again, and says what changed. Places to listen, keys of the environment,
+    /// local users and the like stay as they were until the next start; which of them differ is said. If anything is wrong the old ones stay in force.
     ///
     /// # Errors
     /// What is wrong.
@@ -63,12 +66,14 @@ impl Reins {
         let _one_at_a_time = self.reloading.lock().await;
         let Some(path) = self.path.get().and_then(Weak::upgrade) else { return Ok(Vec::new()) };
         let before = path.rules();
-        let fresh = rules::load(&Plan::load(&self.inputs)?, Some(&before))?;
+        let plan = Plan::load(&self.inputs)?;
+        let fresh = rules::load(&plan, Some(&before))?;
         let changed = self.store.register_tools(super::definitions(&fresh), self.clock.now()).await?;
         let (old, new) = (before.policies.digest(), fresh.policies.digest());
         if old == new {
             path.replace_rules(fresh);
-            return Ok(vec![format!("the policies are the same; {changed} tools are new, changed or gone")]);
+            let same = format!("the policies are the same; {changed} tools are new, changed or gone");
+            return Ok(self.with_later(same, &plan));
         }
         let record = AuditRecord::new(RecordType::PolicyActivated, self.clock.now())
             .detail("policy", new.to_string())
@@ -77,7 +82,16 @@ impl Reins {
         // the two steps decide again.
         self.store.activate_policy(new, record).await?;
         path.replace_rules(fresh);
-        Ok(vec![format!("policies: {} before, {} now", old.short(), new.short())])
+        Ok(self.with_later(format!("policies: {} before, {} now", old.short(), new.short()), &plan))
+    }
+
+    /// What changed, and what will only with the next start. The latter goes to the log too: whoever sent SIGHUP
+    /// sees nothing else.
+    fn with_later(&self, changed: String, plan: &Plan) -> Vec<String> {
+        let later = self.plan.settled_at_start(plan).into_iter();
+        let later = later.map(|name| format!("`{name}` is another than at the start: it counts after a restart"));
+        let later = later.inspect(|sentence| tracing::warn!("{sentence}"));
+        std::iter::once(changed).chain(later).collect()
     }
 }
 

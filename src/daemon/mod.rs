@@ -138,7 +138,7 @@ impl Daemon {
             notes: plan.notes.clone(),
         };
         let server = ServerSettings { limits: plan.limits, allowed_hosts: plan.allowed_hosts.clone() };
-        let reins = Arc::new(Reins::new(inputs, &started, now, store.clone(), clock.clone()));
+        let reins = Arc::new(Reins::new(inputs, plan, &started, now, store.clone(), clock.clone()));
         let ports = Ports {
             ledger: store.clone(),
             log: store.clone(),

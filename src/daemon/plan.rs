@@ -98,6 +98,31 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The settings in which `other` differs and that are read once, at the start.
+    pub fn settled_at_start(&self, other: &Self) -> Vec<&'static str> {
+        let own = private::own_uid();
+        let of_own = |plan: &Self| plan.local_users.iter().find(|user| Some(user.uid) == own).cloned();
+        let of_others = |plan: &Self| -> Vec<LocalUser> {
+            plan.local_users.iter().filter(|user| Some(user.uid) != own).cloned().collect()
+        };
+        [
+            ("[server] socket", self.socket != other.socket),
+            ("[server] listen", self.listen != other.listen),
+            ("[server] allowed_hosts", self.allowed_hosts != other.allowed_hosts),
+            ("[server] most_connections", self.limits.connections != other.limits.connections),
+            ("[server] drain", self.limits.drain != other.limits.drain),
+            ("[store] data_dir", self.state != other.state),
+            ("[mcp] hold", self.limits.hold != other.limits.hold),
+            ("[limits] failed_attempts_per_minute", self.failed_attempts != other.failed_attempts),
+            ("[local] allow_self_approval", of_own(self) != of_own(other)),
+            ("[[local_user]]", of_others(self) != of_others(other)),
+            ("API_KEY", self.environment_key != other.environment_key),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+
     fn of(config: Config, paths: &Paths, folder: PathBuf) -> Self {
         let state = config.store.data_dir.value.clone().unwrap_or_else(|| paths.state.clone());
         let moved = state != paths.state;
@@ -136,6 +161,21 @@ impl Plan {
     }
 }
 
+/// What whoever runs as the daemon's own user can do, and what that means for approvals.
+fn own_user(uid: u32, approves_its_own: bool) -> String {
+    let may = if approves_its_own {
+        ", and may approve its own calls; each such approval is marked `A0 self_approved` in the log. \
+         `allow_self_approval = false` under [local] ends that, and that alone"
+    } else {
+        ""
+    };
+    format!(
+        "every program of yours (uid {uid}) is operator, administrator and approver here{may}. An agent that can \
+         start programs as uid {uid} can approve what its own key asked for. What keeps the two apart is another \
+         user: run such an agent as one, and let it in over --listen with a key (toolctl keys create NAME)"
+    )
+}
+
 /// The daemon's own user is operator, administrator and approver; other users are what the operator says.
 fn local_users(config: &Config) -> Vec<LocalUser> {
     let own = private::own_uid().map(|uid| LocalUser {
@@ -156,13 +196,7 @@ fn local_users(config: &Config) -> Vec<LocalUser> {
 
 fn notes(config: &Config) -> Vec<String> {
     let mut notes = Vec::new();
-    if let (Some(uid), true) = (private::own_uid(), config.local.allow_self_approval.value) {
-        notes.push(format!(
-            "every program of yours (uid {uid}) is operator, administrator and approver here, and may approve its own \
-             calls; each such approval is marked `A0 self_approved` in the log. To make approvals mean more: give \
-             agents keys of their own (toolctl keys create NAME) and set `allow_self_approval = false` under [local]"
-        ));
-    }
+    notes.extend(private::own_uid().map(|uid| own_user(uid, config.local.allow_self_approval.value)));
     if config.demo.api_key.is_some() {
         notes.push("the key of API_KEY may use the desk and approve its own calls, as the principal `env`".to_owned());
     }

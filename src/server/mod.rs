@@ -164,7 +164,7 @@ impl Door {
             Found::OtherMethods(methods) => return Ok(other_methods(&method, uri.path(), &methods)),
             Found::Nothing => {
                 return Err(Denial::new(Stage::Door, Code::NotFound, format!("there is nothing at `{}`", uri.path()))
-                    .hint("GET /openapi.json lists every path"));
+                    .hint("GET /openapi.json lists every path; /mcp speaks the Model Context Protocol"));
             }
         };
         let presented = credential::presented(&headers, &from.peer)?;

@@ -53,7 +53,8 @@ pub fn document(routes: &Routes, tools: &[Arc<Registered>]) -> Value {
         "info": {
             "title": "toolctl",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Operational tools behind policy, approval, idempotency and a tamper-evident record.",
+            "description": "Operational tools behind policy, approval, idempotency and a tamper-evident record. \
+                            `/mcp` beside them speaks the Model Context Protocol (Streamable HTTP).",
         },
         "servers": [{ "url": "/" }],
         "security": [{ "bearer": [] }, { "apiKey": [] }],

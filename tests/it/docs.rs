@@ -1,12 +1,13 @@
 //! The commands in the documentation run. A fence that starts with ` ```console run ` is a story: each line
 //! after `$ ` is a command in one shell with a daemon of its own, and must succeed; a line `# exit N` before a
-//! command names another exit status.
+//! command names another exit status. A fence that starts with ` ```console run on ` goes on with the story before it.
 
 use std::path::Path;
 
 use crate::support::{Daemon, story};
 
 const MARKER: &str = "console run";
+const GOES_ON: &str = "console run on";
 
 /// One command of a story.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,13 +16,13 @@ struct Step {
     exit: i32,
 }
 
-/// The stories of a text, one a fence.
+/// The stories of a text, one a fence and those that go on with it.
 fn stories(text: &str) -> Vec<Vec<Step>> {
-    let mut stories = Vec::new();
+    let mut stories: Vec<Vec<Step>> = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let Some(info) = line.trim_start().strip_prefix("```") else { continue };
-        let is_story = info.trim() == MARKER;
+        let info = info.trim();
         let mut steps: Vec<Step> = Vec::new();
         let mut exit = 0;
         let mut goes_on = false;
@@ -40,8 +41,10 @@ fn stories(text: &str) -> Vec<Vec<Step>> {
             }
             goes_on = more;
         }
-        if is_story {
-            stories.push(steps);
+        match (info, stories.last_mut()) {
+            (GOES_ON, Some(before)) => before.append(&mut steps),
+            (MARKER | GOES_ON, _) => stories.push(steps),
+            _ => {}
         }
     }
     stories
@@ -86,6 +89,11 @@ $ toolctl call search_customer \\
 {\"results\":[]}
 # exit 8
 $ toolctl call update_customer_status --customer-id 2 --new-status Suspended
+```
+
+More words.
+
+```console run on
 $ toolctl approve 1 --yes
 ```
 ";

@@ -25,7 +25,7 @@ pub struct InitArgs {
     /// Print the entry and write nothing; needs no daemon
     #[arg(long, requires = "client", conflicts_with_all = ["undo", "yes"])]
     pub print: bool,
-    /// Replace an entry of this name that is not toolctl's
+    /// Replace an entry of this name that is not toolctl's; revoke a key that other entries use
     #[arg(long)]
     pub force: bool,
     /// Take the entry out again

@@ -157,6 +157,10 @@ fn decide(cx: &Context, found: &Dossier, verdict: Verdict, reason: Option<String
     };
     let call = cx.send::<approvals::Decide>(&decision)?;
     let number = approval.number;
+    let decisions = call.approval.as_ref().map(|now| now.decisions.len());
+    if decisions == Some(approval.decisions.len()) {
+        cx.ui.note(&format!("#{number} was decided before: nothing was done now, and this is what came of it"));
+    }
     cx.ui.show(&call, || said(&call, number, verdict, |tone, text| cx.ui.paint(tone, text)))?;
     match (verdict, call.state.as_str()) {
         (Verdict::Reject, _) | (Verdict::Approve, "awaiting_approval" | "ready" | "running") => Ok(()),

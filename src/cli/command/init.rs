@@ -136,7 +136,9 @@ fn put(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError>
     if args.project {
         notes.push("the entry names paths of this machine and a key of yours: think before you share the file".into());
     }
-    agree(cx, args, client, &file, &plan, &notes)?;
+    if !agree(cx, args, client, &file, &plan, &notes)? {
+        return Ok(());
+    }
     let key = key.ensure(cx)?;
     let known = plan::owner(client, file.text.as_deref().unwrap_or_default(), &args.name);
     let change = match (&plan, known) {
@@ -147,12 +149,22 @@ fn put(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError>
     let backup = carry_out(cx, &file, &plan)?;
     show(cx, Outcome { backup, ..outcome(client, &file, change, Some(entry), diff, Some(key)) })?;
     cx.ui.note(&format!("restart {}, then ask it which tools it has", client.title()));
+    cx.ui.note(
+        "its key keeps it apart only while it starts no programs as you: those can approve as the daemon's user \
+         (README, First steps)",
+    );
     Ok(())
 }
 
 fn undo(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError> {
     let file = ConfigFile::read(&path(args, client)?)?;
     let plan = plan::undo(client, &file, &args.name, args.force)?;
+    let others = if args.revoke_key { others(cx, args, client, &file)? } else { Vec::new() };
+    if !others.is_empty() && !args.force {
+        let message = format!("the key of `agent:{}` is used elsewhere too: {}", client.word(), others.join(", "));
+        return Err(CliError::new(Exit::Conflict, "key-in-use", message)
+            .hint("take those out first, leave `--revoke-key` away, or end it for all with `--force`"));
+    }
     let key = if args.revoke_key { Some(Wanted::find(cx, client.word())?) } else { None };
     let diff = difference(&file, &plan, &|_, text| text.to_owned());
     let mut notes = Vec::new();
@@ -161,9 +173,13 @@ fn undo(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError
     }
     if key.is_some() {
         notes.push(format!("the key of `agent:{}` will be revoked, and all keys made from it", client.word()));
+        notes.extend(others.iter().map(|other| format!("{other} will no longer get in")));
     }
     if plan != Plan::Nothing || key.is_some() {
-        agree(cx, args, client, &file, &plan, &notes)?;
+        let agreed = agree(cx, args, client, &file, &plan, &notes)?;
+        if !agreed {
+            return Ok(());
+        }
     }
     let backup = carry_out(cx, &file, &plan)?;
     let key = key.map(|key| key.revoke(cx)).transpose()?.flatten();
@@ -180,7 +196,28 @@ fn undo(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError
     Ok(())
 }
 
-/// Shows what will happen and has it confirmed.
+/// Other entries that start a toolctl under this client's key: in the files of all clients, and in those of the
+/// project in this folder. Those of other folders cannot be found.
+fn others(cx: &Context, args: &InitArgs, client: McpClient, file: &ConfigFile) -> Result<Vec<String>, CliError> {
+    let (places, config) = (Places::own()?, &cx.paths()?.config);
+    let key = cx.stored_key(client.word())?;
+    let folder = std::env::current_dir().ok();
+    let mut others = Vec::new();
+    for one in McpClient::ALL {
+        let project = folder.as_ref().and_then(|folder| place::project(one, folder));
+        let user = places.user(one);
+        for path in project.into_iter().filter(|project| *project != user).chain([user.clone()]) {
+            let text = ConfigFile::read(&path).map(|file| file.text.unwrap_or_default()).unwrap_or_default();
+            let entries = plan::entries(one, &text).unwrap_or_default().into_iter();
+            let same = |entry: &Entry| one == client && path == file.path && entry.name == args.name;
+            let using = entries.filter(|entry| entry.key_file(config).as_ref() == Some(&key) && !same(entry));
+            others.extend(using.map(|entry| format!("`{}` in `{}`", entry.name, path.display())));
+        }
+    }
+    Ok(others)
+}
+
+/// Shows what will happen and has it confirmed; says so when it is not.
 fn agree(
     cx: &Context,
     args: &InitArgs,
@@ -188,7 +225,7 @@ fn agree(
     file: &ConfigFile,
     plan: &Plan,
     notes: &[String],
-) -> Result<(), CliError> {
+) -> Result<bool, CliError> {
     let agreed = args.yes || cx.globals.assume_yes;
     let diff = difference(file, plan, &|tone, text| cx.ui.paint_err(tone, text));
     let lines = diff.lines().map(ToOwned::to_owned).chain(notes.iter().map(|note| escape_untrusted(note)));
@@ -201,7 +238,7 @@ fn agree(
         }
     }
     if agreed {
-        return Ok(());
+        return Ok(true);
     }
     if !cx.ui.seen.ask {
         let mut again = format!("toolctl init {}", client.word());
@@ -226,7 +263,11 @@ fn agree(
         Plan::Write(_) | Plan::Restore(..) => format!("Change {}?", file.path.display()),
         Plan::Delete => format!("Remove {}?", file.path.display()),
     };
-    if prompt::confirm(cx, &escape_untrusted(&question))? { Ok(()) } else { Err(CliError::interrupted()) }
+    let agreed = prompt::confirm(cx, &escape_untrusted(&question))?;
+    if !agreed {
+        cx.ui.note("nothing was changed");
+    }
+    Ok(agreed)
 }
 
 fn carry_out(cx: &Context, file: &ConfigFile, plan: &Plan) -> Result<Option<PathBuf>, CliError> {

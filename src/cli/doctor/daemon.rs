@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Exam, Finding, Health};
+use crate::cli::init::key::Standing;
 use crate::cli::text::relative;
 use crate::config::{Config, Sources};
 
@@ -76,7 +77,15 @@ pub fn identity(exam: &Exam<'_>) -> Vec<Finding> {
             let groups = if me.groups.is_empty() { "no groups".to_owned() } else { me.groups.join(", ") };
             Finding::ok("identity", format!("you are {} ({groups}), by {}", me.principal, me.credential))
         }
-        Err(error) => Finding::failed("identity", Health::Problem, error),
+        Err(error) => {
+            let dead =
+                exam.stored.iter().find(|(path, known)| exam.is_own(path) && matches!(known, Ok(Standing::Dead(_))));
+            let finding = Finding::failed("identity", Health::Problem, error);
+            match dead {
+                Some((path, _)) => finding.fix(format!("rm {}", path.display())),
+                None => finding,
+            }
+        }
     }]
 }
 

@@ -10,14 +10,18 @@ use crate::api::endpoint::{Endpoint, Nothing};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::init::key::{Standing, standing};
-use crate::client::{Client, Target};
+use crate::client::{Client, Secret, Sources, Target};
 use crate::config::paths::Paths;
+use crate::domain::denial::Code;
 use crate::transport::private;
 
 /// How long the daemon may take for one answer.
 pub const PROBE: Duration = Duration::from_secs(3);
-/// Stored keys asked about at most: the daemon counts failed attempts to be recognised.
+/// Stored keys asked about at most.
 const MOST_KEYS: usize = 50;
+/// Keys that may turn out to be dead before no more are asked about: the daemon counts failed attempts to be
+/// recognised, and looking must not use them up.
+const MOST_DEAD: usize = 3;
 
 /// Everything that was found out beforehand.
 pub struct Exam<'a> {
@@ -35,6 +39,8 @@ pub struct Exam<'a> {
     pub status: Option<StatusReport>,
     /// Its keys; only for those who may know.
     pub keys: Vec<KeyInfo>,
+    /// The key we show, wherever it came from.
+    own: Option<Secret>,
     /// How each stored key stands, by its file.
     pub stored: BTreeMap<PathBuf, Result<Standing, CliError>>,
 }
@@ -59,12 +65,37 @@ impl<'a> Exam<'a> {
             Err(_) => (None, None),
         };
         let keys = keys.map(|list| list.keys).unwrap_or_default();
-        let mut exam = Self { cx, paths, target, healthy, me, status, keys, stored: BTreeMap::new() };
+        let own = cx.key_sources()?.find().ok().flatten();
+        let mut exam = Self { cx, paths, target, healthy, me, status, keys, own, stored: BTreeMap::new() };
+        let mut dead = 0;
         for path in stored_keys(paths) {
-            let known = exam.look_at_key(&path)?;
+            let known = match exam.known_already(&path) {
+                Some(standing) => Ok(standing),
+                None if dead >= MOST_DEAD => Err(not_asked()),
+                None => {
+                    let known = exam.look_at_key(&path)?;
+                    dead += usize::from(matches!(known, Ok(Standing::Dead(_))));
+                    known
+                }
+            };
             exam.stored.insert(path, known);
         }
         Ok(exam)
+    }
+
+    /// Whether the key in this file is the one we show.
+    pub fn is_own(&self, path: &Path) -> bool {
+        self.own.is_some() && read(path) == self.own
+    }
+
+    /// How a key stands whose answer we have: our own.
+    fn known_already(&self, path: &Path) -> Option<Standing> {
+        match &self.me {
+            _ if !self.is_own(path) => None,
+            Ok(me) => Some(Standing::Good(Box::new(me.clone()))),
+            Err(error) if error.code == Code::Unauthenticated.slug() => Some(Standing::Dead(error.message.clone())),
+            Err(_) => None,
+        }
     }
 
     /// The folder of the store: the daemon's own word for it, where there is one.
@@ -79,6 +110,17 @@ impl<'a> Exam<'a> {
             _ => asked(standing(self.cx, path, PROBE)),
         }
     }
+}
+
+/// The key in a file that is fit to hold one.
+fn read(path: &Path) -> Option<Secret> {
+    Sources { named: Some(path.to_owned()), ..Sources::default() }.find().ok().flatten()
+}
+
+fn not_asked() -> CliError {
+    let message =
+        format!("not asked about: {MOST_DEAD} others are no longer good, and each one counts as a failed attempt");
+    CliError::new(Exit::Failure, "not-asked", message).hint("mend those, then `toolctl doctor` again")
 }
 
 fn ask<E: Endpoint<Request = Nothing>>(cx: &Context) -> Result<E::Reply, CliError> {

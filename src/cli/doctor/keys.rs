@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Exam, Finding, Health};
+use super::{Exam, Finding, Health, clients};
 use crate::api::admin::{KeyInfo, Me};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::init::client::McpClient;
@@ -11,7 +11,12 @@ use crate::cli::text::relative;
 
 /// Every stored key is good.
 pub fn stored(exam: &Exam<'_>) -> Vec<Finding> {
-    exam.stored.iter().map(|(path, standing)| judge(exam, path, standing)).collect()
+    // A dead key is told once, with one fix: where it is used, by the check of whoever uses it.
+    let told = |path: &Path, standing: &Result<Standing, CliError>| {
+        matches!(standing, Ok(Standing::Dead(_))) && (exam.is_own(path) || clients::is_used(exam, path))
+    };
+    let stored = exam.stored.iter().filter(|(path, standing)| !told(path, standing));
+    stored.map(|(path, standing)| judge(exam, path, standing)).collect()
 }
 
 fn judge(exam: &Exam<'_>, path: &Path, standing: &Result<Standing, CliError>) -> Finding {

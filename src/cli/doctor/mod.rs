@@ -63,7 +63,8 @@ impl Finding {
 
     /// Something that kept a check from its answer.
     fn failed(check: impl Into<String>, health: Health, error: &CliError) -> Self {
-        let fix = error.tries.first().or(error.hint.as_ref()).cloned();
+        // Where nothing is amiss there is nothing to mend.
+        let fix = error.tries.first().or(error.hint.as_ref()).filter(|_| health != Health::Ok).cloned();
         Self { fix, ..Self::new(check, health, error.message.clone()) }
     }
 
@@ -77,7 +78,7 @@ impl Finding {
 type Check = fn(&Exam<'_>) -> Vec<Finding>;
 
 /// All checks, in the order in which they are shown.
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 14] = [
     daemon::version,
     daemon::config,
     socket::path,
@@ -90,6 +91,7 @@ const CHECKS: [Check; 13] = [
     audit::records,
     keys::stored,
     clients::entries,
+    clients::separation,
     shell::completions,
 ];
 

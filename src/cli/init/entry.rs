@@ -66,6 +66,13 @@ impl Entry {
         self.flag("--as")
     }
 
+    /// The file of that key, `config` being the config folder where the entry names none.
+    pub fn key_file(&self, config: &Path) -> Option<PathBuf> {
+        let named = self.variables.iter().find(|(name, _)| name == "TOOLCTL_CONFIG_DIR");
+        let config = named.map_or(config, |(_, path)| Path::new(path));
+        self.key().map(|name| config.join("keys").join(name))
+    }
+
     /// The socket or address it names.
     pub fn socket(&self) -> Option<&str> {
         self.flag("--socket")

@@ -62,7 +62,7 @@ impl Endpoint {
             Method::POST => self.post(arrival).await,
             Method::GET => self.get(arrival),
             Method::DELETE => self.delete(&arrival),
-            _ => not_allowed("POST, GET, DELETE"),
+            _ => not_allowed("POST, GET, DELETE", "this path takes POST, GET and DELETE only"),
         }
     }
 
@@ -179,8 +179,8 @@ fn empty(status: StatusCode) -> Reply {
     reply
 }
 
-fn not_allowed(methods: &'static str) -> Reply {
-    let fault = Fault::own(405, format!("this request takes {methods} only"));
+fn not_allowed(methods: &'static str, why: &str) -> Reply {
+    let fault = Fault::own(405, why);
     let mut reply = unaddressed(&fault);
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     reply

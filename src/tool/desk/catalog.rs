@@ -100,8 +100,8 @@ fn describe(name: Name) -> Tool {
         Name::UpdateCustomerStatus => Tool {
             title: "Change a customer's status".to_owned(),
             description: "Replaces the status of a customer, for example `Active` by `Suspended`. The shipped policy \
-                          asks a person to approve each call; until then the answer is \
-                          `requires_confirmation: true` with the number of what is pending."
+                          asks a person to approve each call: until somebody does, nothing changes, and the answer \
+                          says that the call waits and under which number."
                 .to_owned(),
             input_schema: object(
                 &["customer_id", "new_status"],

@@ -73,7 +73,10 @@ fn what_is_decided_or_unknown_cannot_be_decided() {
     let daemon = Daemon::start();
     let (agent, anna) = (daemon.agent("bot"), daemon.approver("anna"));
     asked(&daemon, &agent);
-    daemon.cli(&["approve", "1", "--yes"]).key(&anna).exits(0);
+    let first = daemon.cli(&["approve", "1", "--yes"]).key(&anna).exits(0);
+    assert_eq!(first.stderr, "");
+    let again = daemon.cli(&["approve", "1", "--yes"]).key(&anna).exits(0);
+    assert!(again.stderr.contains("#1 was decided before: nothing was done now"), "{}", again.stderr);
     let error = fails(daemon.cli(&["-o", "json", "deny", "1", "--reason", "late"]).key(&anna), 12);
     assert_eq!(error["code"], "approval-already-decided");
     let error = fails(daemon.cli(&["-o", "json", "approve", "99", "--yes"]), 2);

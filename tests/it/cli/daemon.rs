@@ -56,6 +56,30 @@ fn reload_says_what_changed() {
 }
 
 #[test]
+fn reload_names_what_counts_after_a_restart() {
+    let mut daemon = Daemon::start();
+    daemon
+        .configure("toolctl.toml", "[local]\nallow_self_approval = false\n[mcp]\nhold = \"1s\"\n[limits]\nburst = 7\n");
+    let later = |daemon: &Daemon| -> Vec<String> {
+        let reply = daemon.cli(&["-o", "json", "reload"]).json();
+        let changes = reply["changes"].as_array().expect("changes").iter();
+        let changes = changes.map(|change| change.as_str().expect("text").to_owned());
+        changes.filter(|change| change.contains("counts after a restart")).collect()
+    };
+    assert_eq!(
+        later(&daemon),
+        [
+            "`[mcp] hold` is another than at the start: it counts after a restart",
+            "`[local] allow_self_approval` is another than at the start: it counts after a restart",
+        ]
+    );
+    assert_eq!(later(&daemon).len(), 2, "until the restart, every time");
+    daemon.kill();
+    daemon.restart();
+    assert_eq!(later(&daemon), [""; 0]);
+}
+
+#[test]
 fn version_needs_no_daemon() {
     let daemon = Daemon::prepared(&[], &[]);
     let version = daemon.cli(&["-o", "json", "version"]).json();

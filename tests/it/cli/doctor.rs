@@ -30,7 +30,12 @@ fn a_good_set_up_has_nothing_to_mend() {
     let daemon = Daemon::start();
     daemon.cli(&["init", "cursor", "-y"]).exits(0);
     let found = examined(&daemon, 0);
-    assert!(found.iter().all(|line| line.starts_with("ok ")), "{}", found.join("\n"));
+    let amiss: Vec<_> = found.iter().filter(|line| !line.starts_with("ok ")).collect();
+    assert!(
+        matches!(amiss[..], [one] if one.starts_with("warning approvals: the daemon runs as you")),
+        "{}",
+        found.join("\n")
+    );
     for (start, words) in [
         ("ok version: ", "client 0.1.0 = daemon 0.1.0"),
         ("ok config: ", "the defaults"),
@@ -65,6 +70,31 @@ fn who_may_not_know_everything_is_told_the_rest() {
     let found = findings(&daemon.cli(&["-o", "json", "doctor"]).key(&dead).exits(1).json());
     has(&found, "problem identity: ", "");
     has(&found, "ok daemon: ", "answers");
+}
+
+#[test]
+fn dead_keys_are_told_once_and_do_not_use_up_failed_attempts() {
+    let daemon = Daemon::start();
+    for name in ["a", "b", "c", "d", "e"] {
+        daemon.cli(&["keys", "create", name, "--save"]).exits(0);
+        let me = daemon.cli(&["-o", "json", "--as", name, "whoami"]).json();
+        daemon.cli(&["-y", "keys", "revoke", me["credential"].as_str().expect("a key")]).exits(0);
+    }
+    let dead = daemon.dir().join("config/keys/a");
+    let report = daemon.cli(&["-o", "json", "--as", "a", "doctor"]).exits(1).json();
+    let found = findings(&report);
+    has(&found, "problem identity: ", "");
+    assert!(!found.iter().any(|line| line.contains(" key a: ")), "told once: {}", found.join("\n"));
+    let fixes = report["checks"].as_array().expect("checks").iter().filter_map(|one| one["fix"].as_str());
+    assert_eq!(fixes.filter(|fix| fix.contains(&*dead.to_string_lossy())).count(), 1, "{report}");
+    has(&found, "warning key d: ", "no longer good");
+    has(&found, "warning key e: ", "not asked about: 3 others");
+    assert!(
+        report["checks"].as_array().expect("checks").iter().all(|one| one["health"] != "ok" || one["fix"].is_null())
+    );
+    examined(&daemon, 0);
+    let failed = daemon.cli(&["-o", "json", "--as", "a", "whoami"]).exits(4);
+    assert_eq!(failed.error()["code"], "unauthenticated", "not limited yet");
 }
 
 #[test]
@@ -138,6 +168,7 @@ fn an_entry_that_no_longer_works_says_why() {
     let found = findings(&report);
     has(&found, "problem cursor: ", "points at /opt/old/toolctl, which is not there");
     has(&found, "problem gemini: ", "no longer good");
+    assert!(!found.iter().any(|line| line.contains(" key gemini: ")), "told once: {}", found.join("\n"));
     has(&found, "warning codex: ", "flags this version does not know: --loud");
     has(&found, "problem claude-code (project): ", ".mcp.json:1: ");
     assert!(report.to_string().contains("\"fix\":\"toolctl init cursor\""), "{report}");

@@ -201,10 +201,16 @@ fn only_messages_are_posted_and_modern_clients_do_nothing_else() {
         let bare = daemon.http(method, "/mcp").header("Accept", "text/event-stream").send();
         assert_eq!((bare.status, bare.header("allow")), (405, "POST"), "{method} without a session");
         assert!(bare.json().get("id").is_none(), "no id can be named: {}", bare.json());
+        assert!(bare.text("/error/message").contains("need `Mcp-Session-Id`"), "{}", bare.json());
         let sent = daemon.http(method, "/mcp").header("Accept", "text/event-stream").header("Mcp-Session-Id", &session);
         let refused = sent.header("MCP-Protocol-Version", MODERN).send();
         assert_eq!((refused.status, refused.header("allow")), (405, "POST"), "{method} of a modern client");
+        assert!(refused.text("/error/message").contains("no sessions"), "{}", refused.json());
     }
+    let plain = daemon.http("GET", "/mcp").header("Accept", "application/json").header("Mcp-Session-Id", &session);
+    let plain = plain.send();
+    assert_eq!(plain.status, 405);
+    assert!(plain.text("/error/message").contains("text/event-stream"), "{}", plain.json());
     let put = daemon.http("PUT", "/mcp").json(&json!({})).send();
     put.is_problem(405, "method-not-allowed");
     assert_eq!(put.header("allow"), "POST, GET, DELETE");

@@ -249,5 +249,5 @@ pub(super) fn invalid(detail: impl Into<String>) -> Denial {
 
 fn unknown(name: &str) -> Fault {
     let name: String = name.chars().take(80).collect();
-    Fault::invalid_params(format!("there is no tool `{name}`"))
+    Fault::invalid_params(format!("there is no tool `{name}`; tools/list has the tools you may call"))
 }

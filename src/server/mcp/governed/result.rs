@@ -103,7 +103,7 @@ impl Envelope {
             code: Some(no.code.slug()),
             detail: no.detail.clone(),
             rules: no.rules.clone(),
-            help: no.hint.clone().unwrap_or_else(|| usual_help(no.code).to_owned()),
+            help: help(no),
             retryable: Some(no.code.retryable()),
             retry_after_ms: retry_after(no).map(millis),
             call_id: no.call.map(|call| call.to_string()),
@@ -212,10 +212,7 @@ pub fn ended(call: &Call, reader: Reader) -> Body {
 pub fn refused(no: &Denial, reader: Reader) -> Result<Body, Fault> {
     match no.code {
         Code::Unauthenticated => Err(fault(no)),
-        Code::ToolNotFound => {
-            let hint = no.hint.as_ref().map_or_else(String::new, |hint| format!("; {hint}"));
-            Err(Fault::invalid_params(format!("{}{hint}", no.detail)))
-        }
+        Code::ToolNotFound => Err(Fault::invalid_params(format!("{}; {}", no.detail, help(no)))),
         _ => {
             if let Some(log) = &no.log {
                 tracing::warn!(code = no.code.slug(), stage = ?no.stage, "{log}");
@@ -313,12 +310,34 @@ fn executed(no: &Denial) -> Option<bool> {
     }
 }
 
+/// What to do next, for a reader that has tools and no command line: advice to type a command is for people, and
+/// is given in a model's terms here.
+fn help(no: &Denial) -> String {
+    let hint = no.hint.as_deref();
+    match (no.code, hint) {
+        (Code::ToolNotFound, hint) => {
+            let guess = hint.filter(|hint| hint.starts_with("did you mean")).and_then(|hint| hint.split_once('?'));
+            let guess = guess.map_or_else(String::new, |(guess, _)| format!("{guess}? "));
+            format!("{guess}tools/list has the tools you may call")
+        }
+        (Code::ArgumentsInvalid, _) => {
+            "correct the arguments; the tool's inputSchema in tools/list says what it takes".to_owned()
+        }
+        (_, Some(hint)) if !hint.contains("`toolctl ") => hint.to_owned(),
+        (code, _) => usual_help(code).to_owned(),
+    }
+}
+
 fn usual_help(code: Code) -> &'static str {
-    match code.retryable() {
-        Retryable::SameKey => "try again later with the same idempotency_key",
-        Retryable::NewKey => "this attempt is over; a new one needs a new idempotency_key",
-        Retryable::AfterChange => "the same call again gets the same answer: change what is named here first",
-        Retryable::Never => "do not repeat this call",
+    match (code, code.retryable()) {
+        (Code::PolicyDenied, _) => {
+            "do not call it in another way: policy is for those who run the daemon to change; tell your user"
+        }
+        (Code::OutcomeUnknown, _) => "look at its effect with another tool, and do not repeat this call",
+        (_, Retryable::SameKey) => "try again later with the same idempotency_key",
+        (_, Retryable::NewKey) => "this attempt is over; a new one needs a new idempotency_key",
+        (_, Retryable::AfterChange) => "the same call again gets the same answer: change what is named here first",
+        (_, Retryable::Never) => "do not repeat this call",
     }
 }
 

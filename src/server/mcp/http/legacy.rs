@@ -186,7 +186,8 @@ impl Endpoint {
     pub(super) fn get(&self, arrival: Arrival) -> Reply {
         let (session, version) = match self.session_of(&arrival) {
             Ok(Some(found)) if Accepts::of(&arrival.headers).stream_at_need => found,
-            Ok(_) => return not_allowed("POST"),
+            Ok(Some(_)) => return not_allowed("POST", "GET is an event stream: `Accept` must list text/event-stream"),
+            Ok(None) => return without_session(&arrival.headers),
             Err(fault) => return unaddressed(&fault),
         };
         let Ok(place) = Arc::clone(&self.waiters).try_acquire_owned() else {
@@ -225,7 +226,7 @@ impl Endpoint {
                 self.sessions.end(&session);
                 empty(StatusCode::NO_CONTENT)
             }
-            Ok(None) => not_allowed("POST"),
+            Ok(None) => without_session(&arrival.headers),
             Err(fault) => unaddressed(&fault),
         }
     }
@@ -238,6 +239,14 @@ impl Endpoint {
         let Ground { version, session } = self.ground(&arrival.headers, &arrival.presented)?;
         Ok(session.map(|session| (session, version)))
     }
+}
+
+/// `GET` and `DELETE` are about a session, and this one names none.
+fn without_session(headers: &HeaderMap) -> Reply {
+    if is_modern(headers).unwrap_or_default() {
+        return not_allowed("POST", "from 2026-07-28 on there are no sessions: only POST is taken");
+    }
+    not_allowed("POST", "GET and DELETE need `Mcp-Session-Id`, which the answer to `initialize` carries")
 }
 
 /// Whether a message without metadata of its own is a modern client's, by its header.

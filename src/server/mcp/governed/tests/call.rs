@@ -164,7 +164,18 @@ async fn what_no_model_can_act_on_is_an_error_of_the_protocol() {
     }
     let unknown = house.ask("agent:x", MODERN, "tools/call", r#"{"name":"send_mesage"}"#, Extra::default()).await;
     let message = unknown["error"]["message"].as_str().unwrap();
-    assert!(message.starts_with("there is no tool `send_mesage`; did you mean `send_message`?"), "{message}");
+    assert_eq!(
+        message,
+        "there is no tool `send_mesage`; did you mean `send_message`? tools/list has the tools you may call"
+    );
+    let far = house.ask("agent:x", MODERN, "tools/call", r#"{"name":"no_such_tool"}"#, Extra::default()).await;
+    assert_eq!(far["error"]["message"], "there is no tool `no_such_tool`; tools/list has the tools you may call");
+    let own = house.ask("agent:x", MODERN, "tools/call", r#"{"name":"toolctl_no_such"}"#, Extra::default()).await;
+    assert_eq!(own["error"]["message"], "there is no tool `toolctl_no_such`; tools/list has the tools you may call");
+    let wrong = r#"{"name":"send_message","arguments":{"channel":7}}"#;
+    let wrong = house.ask("agent:x", MODERN, "tools/call", wrong, Extra::default()).await;
+    let said: Value = serde_json::from_str(wrong["result"]["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(said["help"], "correct the arguments; the tool's inputSchema in tools/list says what it takes");
     let method = house.ask("agent:x", MODERN, "prompts/list", "{}", Extra::default()).await;
     assert_eq!(method["error"]["code"], -32_601);
 }
