@@ -10,7 +10,7 @@ use crate::cli::args::InitArgs;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::init::client::McpClient;
-use crate::cli::init::diff;
+use crate::cli::init::diff::{self, Side};
 use crate::cli::init::edit;
 use crate::cli::init::entry::{self, Entry};
 use crate::cli::init::file::ConfigFile;
@@ -20,6 +20,7 @@ use crate::cli::init::plan::{self, Owner, Plan};
 use crate::cli::prompt;
 use crate::cli::table::{Table, facts};
 use crate::cli::text::{escape_untrusted, shell_word};
+use crate::cli::ui::Tone;
 
 /// What was done, for programs and people alike.
 #[derive(Debug, Serialize)]
@@ -124,7 +125,7 @@ fn put(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError>
     let entry = wanted(cx, args, client)?;
     let plan = plan::put(client, &file, &entry, args.force)?;
     let key = Wanted::find(cx, client.word())?;
-    let diff = difference(&file, &plan, &|_, text| text.to_owned());
+    let diff = difference(args, client, &file, &plan, &|_, text| text.to_owned());
     if plan == Plan::Nothing && key.will_do() {
         let key = Some(key.ensure(cx)?);
         return show(cx, outcome(client, &file, "unchanged", Some(entry), diff, key));
@@ -166,7 +167,7 @@ fn undo(cx: &Context, args: &InitArgs, client: McpClient) -> Result<(), CliError
             .hint("take those out first, leave `--revoke-key` away, or end it for all with `--force`"));
     }
     let key = if args.revoke_key { Some(Wanted::find(cx, client.word())?) } else { None };
-    let diff = difference(&file, &plan, &|_, text| text.to_owned());
+    let diff = difference(args, client, &file, &plan, &|_, text| text.to_owned());
     let mut notes = Vec::new();
     if plan != Plan::Nothing {
         file.check_writable()?;
@@ -227,15 +228,14 @@ fn agree(
     notes: &[String],
 ) -> Result<bool, CliError> {
     let agreed = args.yes || cx.globals.assume_yes;
-    let diff = difference(file, plan, &|tone, text| cx.ui.paint_err(tone, text));
-    let lines = diff.lines().map(ToOwned::to_owned).chain(notes.iter().map(|note| escape_untrusted(note)));
-    for line in lines {
-        // What is asked about is shown, whatever was asked for; a program finds it in the result.
-        match agreed {
-            true if cx.ui.for_programs() => {}
-            true => cx.ui.note(&line),
-            false => cx.ui.say(&line),
-        }
+    let diff = difference(args, client, file, plan, &|tone, text| cx.ui.paint_err(tone, text));
+    let asked = !agreed && cx.ui.seen.ask;
+    // What is done at once is in the result, unless that is laid out for a person.
+    let changes = diff.lines().filter(|_| !agreed || cx.ui.for_people()).map(ToOwned::to_owned);
+    let notes = notes.iter().filter(|_| !agreed || !cx.ui.for_programs()).map(|note| escape_untrusted(note));
+    for line in changes.chain(notes) {
+        // A person who is asked sees what about, whatever was asked for.
+        if asked { cx.ui.say(&line) } else { cx.ui.note(&line) }
     }
     if agreed {
         return Ok(true);
@@ -284,13 +284,27 @@ fn carry_out(cx: &Context, file: &ConfigFile, plan: &Plan) -> Result<Option<Path
     }
 }
 
-fn difference(file: &ConfigFile, plan: &Plan, paint: &dyn Fn(crate::cli::ui::Tone, &str) -> String) -> String {
+fn difference(
+    args: &InitArgs,
+    client: McpClient,
+    file: &ConfigFile,
+    plan: &Plan,
+    paint: &dyn Fn(Tone, &str) -> String,
+) -> String {
     let old = file.text.as_deref().unwrap_or_default();
     let new = match plan {
         Plan::Nothing => old,
         Plan::Write(text) | Plan::Restore(text, _) => text,
         Plan::Delete => "",
     };
+    let ours = [old, new].into_iter().filter_map(|text| match plan::owner(client, text, &args.name) {
+        Ok(Owner::Ours(entry)) => Some(client.members(&entry.known())),
+        Ok(Owner::Nobody | Owner::Other(_)) | Err(_) => None,
+    });
+    let ours: Vec<_> = ours.collect();
+    let shown = |text| edit::mask(client.syntax(), text, &ours);
+    let (old_shown, new_shown) = (shown(old), shown(new));
+    let (old, new) = (Side { text: old, shown: &old_shown }, Side { text: new, shown: &new_shown });
     diff::unified(&file.path.to_string_lossy(), old, new, paint)
 }
 

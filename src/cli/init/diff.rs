@@ -1,5 +1,5 @@
-//! The difference between a file and what it is about to be, as people know it from version control. Values that
-//! look like secrets of others are not shown: what is printed may end in a log.
+//! The difference between a file and what it is about to be, as people know it from version control. What changed
+//! is told from the texts themselves; shown is what may be seen of them, as what is printed may end in a log.
 
 use similar::{ChangeTag, TextDiff};
 
@@ -10,13 +10,21 @@ use crate::cli::ui::Tone;
 const AROUND: usize = 3;
 /// Characters of one line at most: some clients keep everything on one.
 const WIDEST: usize = 200;
-/// Words in the name of a value that is nobody's business.
-const SECRETIVE: [&str; 9] =
-    ["token", "secret", "passw", "apikey", "api_key", "api-key", "authorization", "bearer", "credential"];
+/// A text and how it is shown, line for line.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'a> {
+    /// What it says.
+    pub text: &'a str,
+    /// The same, with as many lines.
+    pub shown: &'a str,
+}
 
 /// The unified difference, coloured by `paint`; empty when there is none.
-pub fn unified(name: &str, old: &str, new: &str, paint: impl Fn(Tone, &str) -> String) -> String {
-    let diff = TextDiff::from_lines(old, new);
+pub fn unified(name: &str, old: Side<'_>, new: Side<'_>, paint: impl Fn(Tone, &str) -> String) -> String {
+    let lines = |text| str::split_inclusive(text, '\n').collect::<Vec<&str>>();
+    let (old_lines, new_lines) = (lines(old.text), lines(new.text));
+    let (old_shown, new_shown) = (lines(old.shown), lines(new.shown));
+    let diff = TextDiff::from_slices(&old_lines, &new_lines);
     let mut unified = diff.unified_diff();
     let unified = unified.context_radius(AROUND);
     let mut out = String::new();
@@ -28,7 +36,9 @@ pub fn unified(name: &str, old: &str, new: &str, paint: impl Fn(Tone, &str) -> S
         }
         out.push_str(&format!("{}\n", paint(Tone::Faint, &hunk.header().to_string())));
         for change in hunk.iter_changes() {
-            let text = shown(change.value());
+            let new = change.new_index().and_then(|number| new_shown.get(number));
+            let line = new.or_else(|| change.old_index().and_then(|number| old_shown.get(number)));
+            let text = narrow(line.copied().unwrap_or_default());
             out.push_str(&match change.tag() {
                 ChangeTag::Equal => format!(" {text}"),
                 ChangeTag::Insert => paint(Tone::Good, &format!("+{text}")),
@@ -40,22 +50,13 @@ pub fn unified(name: &str, old: &str, new: &str, paint: impl Fn(Tone, &str) -> S
     out
 }
 
-/// One line as it may be seen: tabs stay, secrets and what lies beyond the width do not.
-fn shown(line: &str) -> String {
+/// One line as it fits: tabs stay, what lies beyond the width does not.
+fn narrow(line: &str) -> String {
     let line = line.trim_end_matches(['\n', '\r']);
-    let lower = line.to_ascii_lowercase();
-    let secret = SECRETIVE.iter().filter_map(|word| lower.find(word)).min();
-    let kept = secret.and_then(|at| {
-        let value = lower.get(at..)?.find([':', '='])?;
-        line.get(..=at + value)
-    });
-    let text = match kept {
-        Some(kept) => format!("{kept} …"),
-        None if line.chars().count() > WIDEST => {
-            let more = line.chars().count() - WIDEST;
-            format!("{}… ({more} more characters)", line.chars().take(WIDEST).collect::<String>())
-        }
-        None => line.to_owned(),
+    let length = line.chars().count();
+    let text = match length.checked_sub(WIDEST) {
+        Some(more @ 1..) => format!("{}… ({more} more characters)", line.chars().take(WIDEST).collect::<String>()),
+        Some(0) | None => line.to_owned(),
     };
     text.split('\t').map(escape_untrusted).collect::<Vec<_>>().join("\t")
 }
@@ -64,21 +65,25 @@ fn shown(line: &str) -> String {
 mod tests {
     use super::*;
 
+    fn plain(old: &str, new: &str) -> String {
+        unified("mcp.json", Side { text: old, shown: old }, Side { text: new, shown: new }, |_, text| text.to_owned())
+    }
+
     #[test]
-    fn a_difference_is_shown_without_the_secrets_around_it() {
-        let old = "{\r\n\t\"a\": {\r\n\t\t\"GITHUB_TOKEN\": \"ghp_x\"\r\n\t}\r\n}\r\n";
-        let new = "{\r\n\t\"a\": {\r\n\t\t\"GITHUB_TOKEN\": \"ghp_x\"\r\n\t},\r\n\t\"b\": 1\r\n}\r\n";
+    fn a_difference_is_told_from_the_text_and_shown_as_it_may_be_seen() {
+        let old = Side { text: "{\r\n\t\"a\": \"x\"\r\n}\r\n", shown: "{\n\t\"a\": \"…\"\n}\n" };
+        let new = Side { text: "{\r\n\t\"a\": \"y\"\r\n}\r\n", shown: old.shown };
         assert_eq!(
             unified("mcp.json", old, new, |_, text| text.to_owned()),
-            "--- mcp.json\n+++ mcp.json\n@@ -1,5 +1,6 @@\n {\n \t\"a\": {\n \t\t\"GITHUB_TOKEN\": …\n-\t}\n+\t},\n+\t\"b\": 1\n }\n"
+            "--- mcp.json\n+++ mcp.json\n@@ -1,3 +1,3 @@\n {\n-\t\"a\": \"…\"\n+\t\"a\": \"…\"\n }\n"
         );
         assert_eq!(unified("mcp.json", old, old, |_, text| text.to_owned()), "");
     }
 
     #[test]
     fn what_others_wrote_cannot_draw_on_the_screen() {
-        let shown = unified("x", "", "\u{1b}[2J\n", |_, text| text.to_owned());
+        let shown = plain("", "\u{1b}[2J\n");
         assert!(shown.ends_with("+\\u{1b}[2J\n"), "{shown:?}");
-        assert!(unified("x", "", &"y".repeat(500), |_, text| text.to_owned()).ends_with("… (300 more characters)\n"));
+        assert!(plain("", &"y".repeat(500)).ends_with("… (300 more characters)\n"));
     }
 }

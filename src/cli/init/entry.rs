@@ -93,6 +93,13 @@ impl Entry {
         unknown
     }
 
+    /// What `init` writes of it: variables and arguments that somebody else added may be secrets.
+    pub fn known(&self) -> Self {
+        let args = if self.unknown_flags().is_empty() { self.args.clone() } else { Vec::new() };
+        let known = self.variables.iter().filter(|(name, _)| PLACES.contains(&name.as_str()));
+        Self { args, variables: known.cloned().collect(), ..self.clone() }
+    }
+
     fn flag(&self, name: &str) -> Option<&str> {
         let mut args = self.args.iter().map(String::as_str);
         while let Some(arg) = args.next() {

@@ -86,7 +86,12 @@ impl ConfigFile {
         Ok(kept)
     }
 
-    /// Removes it.
+    /// Whether its path is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| found.is_symlink())
+    }
+
+    /// Removes it. For a file that is no link: a link would be left pointing to nothing.
     ///
     /// # Errors
     /// When it is no longer what was read, or the disk says no.

@@ -92,7 +92,8 @@ pub fn undo(client: McpClient, file: &ConfigFile, name: &str, force: bool) -> Re
             }
         }
         if file.kept().is_empty() && gives_this("") {
-            return Ok(Plan::Delete);
+            // A link to nothing would be left; what it points to may be made by nobody else.
+            return Ok(if file.is_link() { Plan::Write(String::new()) } else { Plan::Delete });
         }
     }
     if owner == Owner::Nobody {
@@ -118,13 +119,24 @@ fn is_taken(client: McpClient, file: &ConfigFile, name: &str, force: bool) -> Re
     }
 }
 
-/// What an entry starts, without values that may be secrets.
+/// What an entry starts, without what may be a secret: of a program its name, of an address its host.
 fn named(entry: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(entry).unwrap_or_default();
     let told = ["command", "cmd", "url", "uri", "httpUrl"].iter().find_map(|name| value.get(name)?.as_str());
     match told {
-        // What follows a question mark can be a secret.
-        Some(told) => format!("it starts or calls `{}`", told.split('?').next().unwrap_or_default()),
+        Some(told) => {
+            let shown = match told.split_once("://") {
+                Some((scheme, rest)) => {
+                    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+                    format!("{scheme}://{}", host.rsplit('@').next().unwrap_or_default())
+                }
+                None => {
+                    let program = told.split_whitespace().next().unwrap_or_default();
+                    program.rsplit(['/', '\\']).next().unwrap_or_default().to_owned()
+                }
+            };
+            format!("it starts or calls `{shown}`")
+        }
         None => "it is something else".to_owned(),
     }
 }

@@ -207,6 +207,63 @@ fn what_cannot_be_understood_is_left_alone() {
 }
 
 #[test]
+fn nothing_of_others_is_shown() {
+    let daemon = Daemon::start();
+    let entry = "{\"command\": \"x CANARY\", \"args\": [\"--api-key\",\n\"CANARY\"], // CANARY\n\"url\": \"postgres://u:CANARY@h/db\", \"env\": {\"OPENAI_KEY\": \"CANARY\"}}";
+    let json = format!("{{\"mcpServers\": {{\"a\": {entry}}}}}\n");
+    let one_line = "{\"mcpServers\":{\"a\":{\"command\":\"x\",\"env\":{\"OPENAI_KEY\":\"CANARY\"}}}}";
+    let forced = "{\"mcpServers\": {\"toolctl\": {\"url\": \"https://u:CANARY@h/CANARY?k=CANARY\"}}}";
+    let added = "{\"mcpServers\": {\"toolctl\": {\"command\": \"/old/toolctl\", \"args\": [\"mcp\", \"--key\", \"CANARY\"], \"env\": {\"K\": \"CANARY\"}}}}";
+    let toml = "k = 'CANARY' # CANARY\n[mcp_servers.a]\nargs = [\n  \"--api-key\",\n  \"CANARY\",\n]\nurl = \"\"\"\nCANARY = 1\"\"\"\n";
+    let yaml = "extensions:\n  a:\n    args:\n      - --api-key\n      - CANARY\n    envs: {\"K\": \"CANARY\"}\n    pem: |\n      CANARY: 1 # CANARY\n    # CANARY\n";
+    for (client, name, text) in [
+        ("cursor", ".cursor/mcp.json", json.as_str()),
+        ("cursor", ".cursor/mcp.json", one_line),
+        ("cursor", ".cursor/mcp.json", forced),
+        ("cursor", ".cursor/mcp.json", added),
+        ("codex", ".codex/config.toml", toml),
+        ("goose", ".config/goose/config.yaml", yaml),
+    ] {
+        let path = given(&daemon, name, text);
+        // What stands in its place says nothing either.
+        let refused = daemon.cli(&["init", client]);
+        assert!(!refused.stderr.contains("CANARY") && !refused.stdout.contains("CANARY"), "{}", refused.stderr);
+        let done = daemon.cli(&["-o", "table", "init", client, "--force", "-y"]).exits(0);
+        assert!(done.stderr.contains("+++") && !done.stderr.contains("CANARY"), "{}", done.stderr);
+        let undone = daemon.cli(&["-o", "table", "init", client, "--force", "--undo", "-y"]).exits(0);
+        assert!(undone.stderr.contains("+++") && !undone.stderr.contains("CANARY"), "{}", undone.stderr);
+        fs::write(&path, text).expect("as before");
+        let done = daemon.cli(&["-o", "json", "init", client, "--force", "-y"]).exits(0);
+        assert!(done.stdout.contains("\"diff\"") && !done.stdout.contains("CANARY"), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn the_difference_is_shown_once() {
+    let daemon = Daemon::start();
+    let path = given(&daemon, ".cursor/mcp.json", "{}\n");
+    let quiet = daemon.cli(&["-q", "init", "cursor"]).exits(2);
+    assert!(!quiet.stderr.contains("+++"), "{}", quiet.stderr);
+    let piped = daemon.cli(&["init", "cursor", "-y"]).exits(0);
+    assert!(!piped.stderr.contains("+++") && piped.stdout.matches("+++").count() == 1, "{}", piped.stderr);
+    fs::write(path, "{}\n").expect("as before");
+    let people = daemon.cli(&["-o", "table", "init", "cursor", "-y"]).exits(0);
+    assert!(people.stderr.matches("+++").count() == 1 && !people.stdout.contains("+++"), "{}", people.stderr);
+}
+
+#[test]
+fn undo_leaves_no_link_to_nothing() {
+    let daemon = Daemon::start();
+    let link = given(&daemon, ".cursor/mcp.json", "");
+    fs::remove_file(&link).expect("no file");
+    symlink("../mine.json", &link).expect("a link");
+    daemon.cli(&["init", "cursor", "-y"]).exits(0);
+    let undone = daemon.cli(&["-o", "json", "init", "cursor", "--undo", "-y"]).json();
+    assert_eq!((&undone["change"], read(&link)), (&json!("removed"), String::new()));
+    assert!(fs::symlink_metadata(&link).expect("the link").is_symlink());
+}
+
+#[test]
 fn somebody_elses_entry_needs_force() {
     let daemon = Daemon::start();
     let taken =

@@ -3,6 +3,7 @@
 //! text that an editor misreads is refused, never damaged.
 
 mod json;
+mod mask;
 mod toml;
 mod yaml;
 
@@ -10,6 +11,8 @@ mod yaml;
 mod tests;
 
 use serde_json::{Map, Value};
+
+pub use mask::mask;
 
 /// Names and values of an entry, in the order in which they are written.
 pub type Members = Vec<(&'static str, Value)>;

@@ -180,7 +180,7 @@ impl Page {
 }
 
 /// The name before the colon, and what stands behind it.
-fn key(content: &str) -> Option<(String, String)> {
+pub fn key(content: &str) -> Option<(String, String)> {
     let (name, rest) = match content.split_once(": ") {
         Some(parts) => parts,
         None => (content.trim_end().strip_suffix(':')?, ""),
@@ -199,7 +199,7 @@ fn line(indent: usize, name: &str, value: &str) -> String {
 }
 
 /// A value on one line. JSON is YAML; words that can be nothing else need no quotes.
-fn flow(value: &Value) -> String {
+pub fn flow(value: &Value) -> String {
     match value {
         Value::String(text) => plain(text),
         Value::Array(items) => {
