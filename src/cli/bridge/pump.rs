@@ -392,7 +392,7 @@ impl Pump {
             return Verdict::Fine;
         }
         let id = same(id);
-        if id == Value::from(GREETING).to_string() {
+        if id.trim_matches('"') == GREETING {
             let error = error.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
             return refusal(&error).map_or_else(|| self.welcomed(), Verdict::Refused);
         }
