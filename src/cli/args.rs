@@ -119,6 +119,7 @@ pub enum Command {
     /// Run the daemon
     Serve(ServeArgs),
     /// Speak MCP on stdin and stdout, for clients that start their servers
+    #[command(long_about = MCP_ABOUT)]
     Mcp(McpArgs),
     /// Take a tour on a throw-away daemon
     Demo(DemoArgs),
@@ -205,10 +206,32 @@ pub struct ServeArgs {
     pub conformance_fixtures: bool,
 }
 
+/// What `mcp --help` and its manual page say.
+const MCP_ABOUT: &str = "Speak MCP on stdin and stdout, for clients that start their servers
+
+An MCP client (Claude Code, Cursor, VS Code and others) starts this command and keeps it; people have no use \
+for it in a terminal. It passes each message on to the daemon and keeps its client through restarts of the daemon: \
+a call that was under way is sent again under the same key and runs once. `toolctl init CLIENT` writes the \
+client's entry.
+
+With `--as NAME` the caller is the stored key of that name, as `toolctl init` makes one for each client. Without it \
+the key is TOOLCTL_KEY, TOOLCTL_KEY_FILE or the default key; without any of them the caller on the socket is you, \
+the user of this machine, with all you may do, approving your own calls included. Over http:// a key is needed.
+
+The conversation opens at once, daemon or not. While the daemon cannot be reached or does not accept the key, the \
+only tool is `toolctl_status`, which says why and what to do; once the daemon is there, the client is told to list \
+the tools again. What happens is also said on stderr, which clients keep as their log.
+
+With `--autostart` a daemon that is not running, or that crashed, is started with the flags it had last \
+(last-start.json in the state folder), or without flags when there never was one. Its log is daemon.log in that \
+folder. A stop holds: after `toolctl stop`, Ctrl-C or SIGTERM the daemon stays stopped until a person runs `toolctl \
+serve`. Nor is it started when it had API_KEY, ALLOWED_TOOLS or RATE_LIMIT_PER_MIN in its environment and this \
+command has not: put them into a file and name it with `toolctl serve --env-file`.";
+
 /// `mcp`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct McpArgs {
-    /// Start the daemon when there is none
+    /// Start the daemon when there is none, as the last one was started; one stopped on purpose stays stopped
     #[arg(long)]
     pub autostart: bool,
 }

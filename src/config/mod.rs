@@ -6,6 +6,7 @@
 
 mod env_file;
 mod file;
+mod last_start;
 pub mod manifest;
 mod merge;
 pub mod paths;
@@ -21,6 +22,7 @@ use crate::pipeline::opening::Deadlines;
 use crate::pipeline::port::Retention;
 
 pub use env_file::read as read_env_file;
+pub use last_start::{LastStart, RULES, absolute};
 pub use merge::{Flags, Sources};
 
 /// Where a value came from.

@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::clock::SystemClock;
 use crate::domain::audit::{AuditRecord, RecordType};
 use crate::domain::denial::{Code, Denial, Stage};
+use crate::domain::id::PrincipalId;
 use crate::domain::time::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::pipeline::port::{Clock as _, Control, DaemonFacts, Ledger as _, Wait};
 use crate::server::Shutdown;
 use crate::store::redb::RedbStore;
 
+use super::last_start::Note;
 use super::{CannotStart, Inputs, Plan, Started, rules};
 
 /// Holds a running daemon.
@@ -20,6 +22,7 @@ pub struct Reins {
     plan: Plan,
     facts: DaemonFacts,
     shutdown: Shutdown,
+    note: Note,
     path: OnceLock<Weak<Pipeline>>,
     store: Arc<RedbStore>,
     clock: Arc<SystemClock>,
@@ -32,6 +35,7 @@ impl Reins {
         inputs: Inputs,
         plan: Plan,
         started: &Started,
+        note: Note,
         now: Timestamp,
         store: Arc<RedbStore>,
         clock: Arc<SystemClock>,
@@ -44,7 +48,7 @@ impl Reins {
             notes: started.notes.clone(),
         };
         let (path, reloading) = (OnceLock::new(), tokio::sync::Mutex::new(()));
-        Self { inputs, plan, facts, shutdown: Shutdown::new(), path, store, clock, reloading }
+        Self { inputs, plan, facts, shutdown: Shutdown::new(), note, path, store, clock, reloading }
     }
 
     pub(super) fn hold(&self, path: &Arc<Pipeline>) {
@@ -55,6 +59,15 @@ impl Reins {
     /// The order to stop.
     pub fn shutdown(&self) -> Shutdown {
         self.shutdown.clone()
+    }
+
+    /// Gives the order to stop, and notes `how` it came: such a daemon comes back when a person says so. Noted
+    /// first, as clients begin to look for another daemon as soon as this one hangs up.
+    pub fn stop_because(&self, how: &str) {
+        if let Err(cannot) = self.note.stopped(how) {
+            tracing::warn!("it is not noted that this stop is on purpose: {cannot}");
+        }
+        self.shutdown.begin();
     }
 
     /// Loads config, policies and tools again, and says what changed. Places to listen, keys of the environment,
@@ -118,7 +131,7 @@ impl Control for Reins {
         })
     }
 
-    fn stop(&self) {
-        self.shutdown.begin();
+    fn stop(&self, by: &PrincipalId) {
+        self.stop_because(&format!("`toolctl stop` by {by}"));
     }
 }

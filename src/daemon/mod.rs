@@ -5,6 +5,7 @@ mod control;
 mod fixtures;
 mod host;
 pub mod inspect;
+mod last_start;
 mod plan;
 mod problem;
 mod rules;
@@ -33,6 +34,7 @@ use crate::transport::Listener;
 use control::Reins;
 pub use fixtures::{CannotServe, Fixtures};
 pub use host::Hosted;
+use last_start::Note;
 pub use plan::{Inputs, Plan};
 pub use problem::CannotStart;
 use state::StateFolder;
@@ -138,7 +140,9 @@ impl Daemon {
             notes: plan.notes.clone(),
         };
         let server = ServerSettings { limits: plan.limits, allowed_hosts: plan.allowed_hosts.clone() };
-        let reins = Arc::new(Reins::new(inputs, plan, &started, now, store.clone(), clock.clone()));
+        // Now that it has store and socket: a start that fails changes nothing about the last one.
+        let note = Note::write(&inputs, &plan)?;
+        let reins = Arc::new(Reins::new(inputs, plan, &started, note, now, store.clone(), clock.clone()));
         let ports = Ports {
             ledger: store.clone(),
             log: store.clone(),

@@ -227,7 +227,7 @@ impl Pipeline {
     pub async fn stop(&self, presented: Presented) -> Answer<u64> {
         self.looking(&presented, async |principal| {
             must_administer(&principal)?;
-            self.ports.control.stop();
+            self.ports.control.stop(&principal.id);
             Ok(self.running())
         })
         .await

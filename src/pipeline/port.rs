@@ -422,6 +422,6 @@ pub trait Control: Send + Sync {
     /// Loads config, policies and tools again; says what changed, or what is wrong and stays as it was.
     fn reload(&self) -> Wait<'_, Result<Vec<String>, Denial>>;
 
-    /// Begins to stop: no new connections, running calls end.
-    fn stop(&self);
+    /// Begins to stop, as `by` asked for: no new connections, running calls end.
+    fn stop(&self, by: &PrincipalId);
 }

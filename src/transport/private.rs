@@ -64,6 +64,21 @@ pub fn write_new(path: &Path, contents: &str) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Writes a file that only its owner may read (0600) in place of what was there; whoever reads it meanwhile sees
+/// the old one or the new one, never a part.
+///
+/// # Errors
+/// When the disk says no.
+pub fn replace(path: &Path, contents: &str) -> io::Result<()> {
+    let beside = path.with_extension(format!("{}.new", std::process::id()));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    write_new(&beside, contents)?;
+    fs::rename(&beside, path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +91,18 @@ mod tests {
         assert!(is_private(&path).expect("looked at"));
         assert_eq!(write_new(&path, "other").map_err(|e| e.kind()), Err(io::ErrorKind::AlreadyExists));
         assert_eq!(fs::read_to_string(&path).expect("read"), "secret");
+    }
+
+    #[test]
+    fn what_is_replaced_is_private_and_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state/note.json");
+        for text in ["a longer one", "short"] {
+            replace(&path, text).expect("written");
+            assert_eq!(fs::read_to_string(&path).expect("read"), text);
+            assert!(is_private(&path).expect("looked at"));
+        }
+        assert_eq!(fs::read_dir(folder.path().join("state")).expect("a folder").count(), 1, "nothing else is left");
     }
 
     #[cfg(unix)]

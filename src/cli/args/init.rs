@@ -19,6 +19,9 @@ pub struct InitArgs {
     /// Name of the entry
     #[arg(long, value_name = "NAME", default_value = USUAL_NAME, value_parser = name)]
     pub name: String,
+    /// Leave the daemon to you: the entry never starts one
+    #[arg(long, requires = "client", conflicts_with = "undo")]
+    pub no_autostart: bool,
     /// Write without asking
     #[arg(long)]
     pub yes: bool,

@@ -46,6 +46,8 @@ struct Raw<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
@@ -99,6 +101,9 @@ pub fn glance(line: &[u8]) -> Result<Glance<'_>, (String, Fault)> {
         (Some(id), Some(method)) if is_id(id) => Ok(Glance::Request { id, method, params }),
         (Some(_), Some(_)) => Err(nobody(Fault::invalid_request("`id` is neither a string nor an integer"))),
         (None, Some(method)) => Ok(Glance::Notification { method, params }),
+        (_, None) if raw.result.is_none() && raw.error.is_none() => {
+            Err(nobody(Fault::invalid_request("neither a `method` nor a `result` nor an `error`")))
+        }
         (id, None) => Ok(Glance::Response { id: id.unwrap_or("null"), error: raw.error.map(RawValue::get) }),
     }
 }
@@ -222,5 +227,8 @@ mod tests {
         assert_eq!(code(b"{\"id\":\xff}"), -32_700);
         assert_eq!(code(b"7"), -32_600);
         assert_eq!(code(br#"{"id":null,"method":"x"}"#), -32_600);
+        assert_eq!(code(br#"{"foo":1}"#), -32_600);
+        assert_eq!(code(br#"{"jsonrpc":"2.0","id":7}"#), -32_600);
+        assert!(glance(br#"{"id":7,"result":null}"#).is_ok(), "a result of nothing is one");
     }
 }

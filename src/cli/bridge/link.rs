@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use super::pump::GREETING;
 use super::trouble::Trouble;
 use crate::api::mcp::HELLO;
 use crate::client::{Sources, Target};
@@ -36,7 +37,7 @@ const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// What happened.
 pub enum Event {
     /// There is a daemon: say this first, and then what you like. Dropping the sender hangs up.
-    Up(Option<Bytes>, mpsc::UnboundedSender<Bytes>),
+    Up(Bytes, mpsc::UnboundedSender<Bytes>),
     /// It said this.
     Said(Line),
     /// There is none.
@@ -70,7 +71,7 @@ impl Link {
         while !self.events.is_closed() {
             let began = Instant::now();
             let ended = match self.connect().await {
-                Ok((hello, stream)) => self.converse(hello, stream).await,
+                Ok((opening, stream)) => self.converse(opening, stream).await,
                 Err(trouble) => {
                     let _gone = self.events.send(Event::Down(trouble)).await;
                     None
@@ -96,7 +97,7 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<(Option<Bytes>, connect::Duplex), Trouble> {
+    async fn connect(&self) -> Result<(Bytes, connect::Duplex), Trouble> {
         let key = self.sources.find().map_err(|bad| Trouble::key(&bad))?;
         if key.is_none() && matches!(self.target, Target::Tcp(_)) {
             return Err(Trouble::no_key(&self.target));
@@ -112,16 +113,19 @@ impl Link {
         })?;
         let hello = key.map(|key| {
             let params = json!({ "key": key.reveal() });
-            json!({ "jsonrpc": "2.0", "method": HELLO, "params": params }).to_string().into()
+            json!({ "jsonrpc": "2.0", "method": HELLO, "params": params }).to_string()
         });
-        Ok((hello, stream))
+        // A key that will do gets no answer; what is asked next does.
+        let ping = json!({ "jsonrpc": "2.0", "id": GREETING, "method": "ping" }).to_string();
+        let opening = hello.map_or_else(|| ping.clone(), |hello| format!("{hello}\n{ping}"));
+        Ok((opening.into(), stream))
     }
 
     /// None when nobody hears of it any more.
-    async fn converse(&self, hello: Option<Bytes>, stream: connect::Duplex) -> Option<End> {
+    async fn converse(&self, opening: Bytes, stream: connect::Duplex) -> Option<End> {
         let (read, mut write) = tokio::io::split(stream);
         let (sender, mut lines) = mpsc::unbounded_channel::<Bytes>();
-        self.events.send(Event::Up(hello, sender)).await.ok()?;
+        self.events.send(Event::Up(opening, sender)).await.ok()?;
         let writing = async {
             let (mut batch, mut text) = (Vec::new(), Vec::new());
             while lines.recv_many(&mut batch, 32).await > 0 {

@@ -4,6 +4,7 @@
 //! yet, and tells the truth instead of falling silent.
 
 mod glance;
+mod last_start;
 mod link;
 mod pending;
 mod pump;
@@ -144,7 +145,9 @@ impl<N: Fn(&str)> Bridge<N> {
 
     async fn said(&mut self, line: Line) {
         self.pump.client_said(line, Instant::now());
-        if self.pump.is_down() && self.pump.has_work() {
+        // A trouble that lasts is told at once, and leaves no work behind; it may have been mended since.
+        let lasts = self.standing.as_ref().is_some_and(|standing| standing.lasts);
+        if self.pump.is_down() && (self.pump.has_work() || lasts) {
             self.hurry.notify_one();
             self.start().await;
         }
@@ -153,17 +156,17 @@ impl<N: Fn(&str)> Bridge<N> {
     async fn happened(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Up(hello, daemon) => {
+            Event::Up(opening, daemon) => {
                 self.daemon = Some(daemon);
                 self.standing = None;
-                self.pump.link_up(hello, now);
+                self.pump.link_up(opening, now);
                 if let Some(starter) = &mut self.starter {
                     starter.succeeded();
                 }
-                self.log(&format!("connected to the daemon at {}", self.target));
             }
             Event::Said(line) => match self.pump.daemon_said(line) {
                 Verdict::Fine => {}
+                Verdict::Welcome => self.log(&format!("connected to the daemon at {}", self.target)),
                 Verdict::Refused(message) => {
                     self.pump.nothing_ran();
                     self.hang_up(Trouble::refused(&message));
@@ -209,6 +212,10 @@ impl<N: Fn(&str)> Bridge<N> {
             }
             Attempt::Elsewhere => self.wait_for_start(),
             Attempt::Later => {}
+            Attempt::Refused(trouble) => {
+                self.standing = Some(trouble.clone());
+                self.down(trouble);
+            }
             Attempt::Failed(why) => {
                 let trouble = Trouble::not_started(&why, &starter.log().display().to_string());
                 self.down(trouble);

@@ -34,6 +34,8 @@ pub enum Kind {
     Discover,
     /// `tools/list`.
     Tools,
+    /// `tools/call` of the tool that stands in for a daemon; the bridge answers it.
+    Status,
     /// `tools/call`.
     Call {
         /// The key that the bridge gave it.

@@ -5,7 +5,7 @@
 //! call carries a key, the client's or one made here, under which the daemon runs it once.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,6 +20,9 @@ use crate::transport::lines::Line;
 
 /// The most requests that wait for answers at once.
 const MOST_PENDING: usize = 1_024;
+
+/// The id of the question that opens a connection. Whoever answers it has let us in.
+pub const GREETING: &str = "toolctl-bridge-greeting";
 
 /// Takes lines from both sides and says what goes where.
 pub struct Pump {
@@ -37,6 +40,8 @@ pub struct Pump {
     asked: u64,
     /// Whether the client was shown the list of a daemon that is not there.
     told: bool,
+    /// Whether this connection's daemon let us in.
+    welcome: bool,
     new_key: Box<dyn FnMut() -> String>,
     to_client: Vec<Bytes>,
     to_daemon: Vec<Bytes>,
@@ -66,6 +71,8 @@ struct Legacy {
 pub enum Verdict {
     /// Nothing.
     Fine,
+    /// It lets us in.
+    Welcome,
     /// It does not know who we are; in its words.
     Refused(String),
     /// It speaks something else.
@@ -85,6 +92,7 @@ impl Pump {
             asks: HashMap::new(),
             asked: 0,
             told: false,
+            welcome: false,
             new_key,
             to_client: Vec::new(),
             to_daemon: Vec::new(),
@@ -171,17 +179,15 @@ impl Pump {
             "tools/list" => Kind::Tools,
             "tools/call" => {
                 let seen = Params::of(params);
-                if seen.name.as_deref() == Some(STATUS_TOOL) {
-                    return self.status(id, &seen);
-                }
+                let is_status = seen.name.as_deref() == Some(STATUS_TOOL);
                 let mut given = None;
-                if !seen.comes_back() && seen.meta(meta::BRIDGE_KEY).is_none() {
+                if !is_status && !seen.comes_back() && seen.meta(meta::BRIDGE_KEY).is_none() {
                     let new = (self.new_key)();
                     if let Some(with) = params.and_then(|text| with_meta(&line, text, meta::BRIDGE_KEY, &new)) {
                         (line, given) = (with, Some(new));
                     }
                 }
-                Kind::Call { key: given }
+                if is_status { Kind::Status } else { Kind::Call { key: given } }
             }
             "subscriptions/listen" => {
                 let wanted = Params::of(params).notifications.unwrap_or_default();
@@ -223,24 +229,11 @@ impl Pump {
         }
     }
 
-    /// Answers a call of the tool that stands in for a daemon.
-    fn status(&mut self, id: &str, params: &Params<'_>) {
-        let trouble = match &self.link {
-            Link::Down(trouble) => Some(trouble.clone()),
-            Link::Connecting => Some(Trouble::starting()),
-            Link::Up => None,
-        };
-        self.say(stand_in::status(id, params.era(), trouble.as_ref()));
-        if trouble.is_none() {
-            self.tell_that_tools_changed();
-        }
-    }
-
-    /// A daemon is there; `hello` says who we are.
-    pub fn link_up(&mut self, hello: Option<Bytes>, now: Instant) {
-        self.link = Link::Up;
+    /// A daemon is there; `opening` says who we are, and asks whether it knows us.
+    pub fn link_up(&mut self, opening: Bytes, now: Instant) {
+        (self.link, self.welcome) = (Link::Up, false);
         self.generation += 1;
-        self.to_daemon.extend(hello);
+        self.to_daemon.push(opening);
         if let Some(legacy) = &self.legacy {
             // While its answer is still awaited, it is sent below.
             if !self.pending.iter().any(|pending| pending.same == legacy.id) {
@@ -254,16 +247,27 @@ impl Pump {
             self.send(pending, now);
         }
         self.pending = waiting;
+    }
+
+    /// The daemon let us in: what it has to offer counts from here on.
+    fn welcomed(&mut self) -> Verdict {
+        self.welcome = true;
+        let asks = |pending: &mut Pending| pending.kind == Kind::Status;
+        for pending in self.pending.extract_if(.., asks).collect::<Vec<_>>() {
+            self.say(stand_in::status(&pending.id, pending.era(), None));
+        }
+        // The first daemon of all is no change, unless the client saw the list of none.
         if self.generation > 1 || self.told {
             self.tell_that_tools_changed();
         }
+        Verdict::Welcome
     }
 
     /// There is no daemon, or no more.
     pub fn link_down(&mut self, trouble: Trouble, now: Instant) {
         let was_down = self.is_down();
         let lasts = trouble.lasts;
-        self.link = Link::Down(trouble);
+        (self.link, self.welcome) = (Link::Down(trouble), false);
         self.swallow.clear();
         for shown in std::mem::take(&mut self.asks).into_keys() {
             self.take_back(&shown);
@@ -302,6 +306,10 @@ impl Pump {
                 Kind::Tools => {
                     self.told = true;
                     self.say(stand_in::tools(&pending.id, pending.era(), &trouble));
+                }
+                Kind::Status => {
+                    let trouble = (!self.welcome).then_some(&trouble);
+                    self.say(stand_in::status(&pending.id, pending.era(), trouble));
                 }
                 Kind::Call { .. } => {
                     self.say(stand_in::no_answer(&pending.id, pending.era(), &trouble, &sent));
@@ -377,14 +385,17 @@ impl Pump {
     fn response(&mut self, line: Bytes, id: &str, error: Option<&str>) -> Verdict {
         if id == "null" {
             let error = error.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
-            if error.get("code").is_some_and(|code| *code == 401) {
-                let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-                return Verdict::Refused(message.to_owned());
+            if let Some(message) = refusal(&error) {
+                return Verdict::Refused(message);
             }
             self.to_client.push(line);
             return Verdict::Fine;
         }
         let id = same(id);
+        if id.trim_matches('"') == GREETING {
+            let error = error.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
+            return refusal(&error).map_or_else(|| self.welcomed(), Verdict::Refused);
+        }
         if self.swallow.remove(&id) {
             return Verdict::Fine;
         }
@@ -423,6 +434,11 @@ impl Pump {
     }
 
     fn send(&mut self, pending: &mut Pending, now: Instant) {
+        if pending.kind == Kind::Status {
+            let wait = if self.welcome { Duration::ZERO } else { self.wait_for(pending) };
+            pending.deadline = Some(pending.deadline.unwrap_or(now + wait));
+            return;
+        }
         self.to_daemon.push(pending.line.clone());
         pending.sent = pending.sent.or(Some(self.generation));
         pending.deadline = pending.opens().then(|| now + self.patience.opening);
@@ -438,10 +454,10 @@ impl Pump {
         };
     }
 
-    fn wait_for(&self, pending: &Pending) -> std::time::Duration {
+    fn wait_for(&self, pending: &Pending) -> Duration {
         match &pending.kind {
             Kind::Initialize | Kind::Discover | Kind::Listen { .. } => self.patience.opening,
-            Kind::Tools => self.patience.fresh,
+            Kind::Tools | Kind::Status => self.patience.fresh,
             Kind::Call { .. } | Kind::Other => {
                 if pending.sent.is_some() {
                     self.patience.sent
@@ -462,6 +478,12 @@ impl Pump {
     fn say(&mut self, text: String) {
         self.to_client.push(text.into());
     }
+}
+
+/// What a daemon says that does not know who we are.
+fn refusal(error: &Value) -> Option<String> {
+    let is_refusal = error.get("code").is_some_and(|code| *code == 401);
+    is_refusal.then(|| error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
 /// A modern opening in a revision that is not spoken.

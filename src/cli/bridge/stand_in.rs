@@ -68,7 +68,7 @@ pub fn tools(id: &str, era: Era, trouble: &Trouble) -> String {
 pub fn status(id: &str, era: Era, trouble: Option<&Trouble>) -> String {
     let said = trouble.map_or_else(
         || json!({ "status": "running", "message": "The toolctl daemon is running.", "help": "List the tools again." }),
-        |trouble| json!({ "status": "daemon_unreachable", "code": trouble.code, "message": trouble.why, "help": trouble.help }),
+        |trouble| json!({ "status": trouble.status(), "code": trouble.code, "message": trouble.why, "help": trouble.help }),
     );
     tool_result(id, era, &said, false)
 }
@@ -76,7 +76,7 @@ pub fn status(id: &str, era: Era, trouble: Option<&Trouble>) -> String {
 /// The result of a call that got no answer.
 pub fn no_answer(id: &str, era: Era, trouble: &Trouble, sent: &Sent) -> String {
     let mut said = json!({
-        "status": "daemon_unreachable",
+        "status": trouble.status(),
         "code": trouble.code,
         "effect": sent.effect(),
         "message": trouble.why,
@@ -105,7 +105,7 @@ pub fn no_answer(id: &str, era: Era, trouble: &Trouble, sent: &Sent) -> String {
 /// The error of any other request that got no answer.
 pub fn fault(trouble: &Trouble, sent: &Sent) -> Fault {
     Fault::own(503, trouble.sentences())
-        .data(json!({ "status": "daemon_unreachable", "code": trouble.code, "effect": sent.effect() }))
+        .data(json!({ "status": trouble.status(), "code": trouble.code, "effect": sent.effect() }))
 }
 
 /// Confirms `subscriptions/listen`: changes will be told once there is a daemon.

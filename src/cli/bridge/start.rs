@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::last_start::Recipe;
+use super::trouble::Trouble;
 use crate::client::Target;
 use crate::transport::{connect, detached, private};
 
@@ -46,6 +48,8 @@ pub enum Attempt {
     Elsewhere,
     /// It was started a moment ago.
     Later,
+    /// It must not be started; why.
+    Refused(Trouble),
     /// It cannot be started; why.
     Failed(String),
 }
@@ -75,9 +79,13 @@ impl Starter {
         if connect::open(&self.target).await.is_ok() {
             return Attempt::Elsewhere;
         }
+        let recipe = match Recipe::find(&self.target, &self.state, is_set) {
+            Ok(recipe) => recipe,
+            Err(trouble) => return Attempt::Refused(trouble),
+        };
         self.next = Some(now + self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        match self.spawn() {
+        match self.spawn(&recipe) {
             Ok(()) => {
                 self.lock = Some(lock);
                 Attempt::Started
@@ -110,12 +118,11 @@ impl Starter {
         }
     }
 
-    fn spawn(&self) -> io::Result<()> {
+    fn spawn(&self, recipe: &Recipe) -> io::Result<()> {
         let path = self.log();
         let (log, begin) = detached::log(&path, LONGEST_LOG)?;
         let mut command = Command::new(std::env::current_exe()?);
-        // The key is the client's. Whose daemon it is, and what it may do, says its configuration.
-        command.arg("--socket").arg(self.target.to_string()).arg("serve").env_remove("TOOLCTL_KEY");
+        recipe.apply(&mut command, &self.target);
         let mut child = detached::spawn(&mut command, &log)?;
         let ends = self.ends.clone();
         std::thread::spawn(move || {
@@ -125,6 +132,11 @@ impl Starter {
         });
         Ok(())
     }
+}
+
+/// Whether a variable of our environment says something.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 /// What was said last in a log that began at `begin`: the error if there is one.

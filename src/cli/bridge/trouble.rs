@@ -1,5 +1,7 @@
 //! Why there is no daemon to talk to, in sentences that a model can act on and a person can follow.
 
+use std::path::Path;
+
 use crate::client::{BadKey, Target};
 
 /// Why nobody answers.
@@ -17,6 +19,9 @@ pub struct Trouble {
 
 const SERVE: &str = "Ask the person to run `toolctl serve` in a terminal";
 
+/// The code of a key that is refused or missing.
+const UNAUTHENTICATED: &str = "unauthenticated";
+
 impl Trouble {
     fn new(why: String, help: impl Into<String>) -> Self {
         Self { why, help: help.into(), lasts: false, code: "daemon-unreachable" }
@@ -27,12 +32,17 @@ impl Trouble {
     }
 
     fn unauthenticated(why: String, help: &str) -> Self {
-        Self { code: "unauthenticated", ..Self::lasting(why, help) }
+        Self { code: UNAUTHENTICATED, ..Self::lasting(why, help) }
     }
 
     /// Both, one after the other.
     pub fn sentences(&self) -> String {
         format!("{} {}", self.why, self.help)
+    }
+
+    /// What is wrong, for programs: nobody is there, or somebody who does not know us.
+    pub fn status(&self) -> &'static str {
+        if self.code == UNAUTHENTICATED { "denied" } else { "daemon_unreachable" }
     }
 
     /// Nobody listens there.
@@ -53,6 +63,50 @@ impl Trouble {
         Self::lasting(
             format!("The toolctl daemon could not be started: {why}"),
             format!("{SERVE} and read what it says; the log of the failed start is {log}."),
+        )
+    }
+
+    /// A person, or the system, stopped it; `flags` are those it had.
+    pub fn stopped(how: &str, flags: Option<&str>) -> Self {
+        Self::lasting(
+            format!("The toolctl daemon was stopped on purpose ({how}), so this client does not start it again."),
+            serve_with(flags, "when it is to run again"),
+        )
+    }
+
+    /// Its rules were in an environment that is not ours.
+    pub fn other_rules(lacking: &[&str], flags: Option<&str>) -> Self {
+        let names = lacking.join(", ");
+        Self::lasting(
+            format!(
+                "The toolctl daemon is not running, and this client does not start it again: the last one had rules in \
+                 its environment ({names}) that this client's environment lacks."
+            ),
+            serve_with(flags, &format!("with {names} set")),
+        )
+    }
+
+    /// The last one of this store listened at another place.
+    pub fn elsewhere(target: &Target, socket: &Path) -> Self {
+        Self::lasting(
+            format!(
+                "Nobody listens at {target}, and this client starts no daemon there: the last one of this store \
+                 listened at {}.",
+                socket.display()
+            ),
+            format!("{SERVE} with `--socket` and {target}, or to give this client the other `--socket`."),
+        )
+    }
+
+    /// What is known about the last one cannot be read.
+    pub fn unreadable(file: &Path, why: &str) -> Self {
+        Self::lasting(
+            format!(
+                "The toolctl daemon is not running, and this client does not start it again: how the last one was \
+                 started cannot be read from {}: {why}.",
+                file.display()
+            ),
+            format!("{SERVE} with the flags it had."),
         )
     }
 
@@ -105,4 +159,10 @@ impl Trouble {
             "Ask the person to restart the daemon: `toolctl stop`, then `toolctl serve`.",
         )
     }
+}
+
+/// Asks for a daemon like the last one.
+fn serve_with(flags: Option<&str>, more: &str) -> String {
+    let flags = flags.map(|flags| format!(" The last one had these flags: `{flags}`.")).unwrap_or_default();
+    format!("{SERVE} {more}; this client then finds it by itself.{flags}")
 }

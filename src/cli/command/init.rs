@@ -343,7 +343,7 @@ fn wanted(cx: &Context, args: &InitArgs, client: McpClient) -> Result<Entry, Cli
     let from_environment = variable("TOOLCTL_SOCKET").filter(|socket| !socket.is_empty());
     let from_environment = from_environment.map(|socket| socket.to_string_lossy().into_owned());
     let socket = cx.globals.socket.clone().or(from_environment);
-    Ok(Entry::ours(&args.name, &program, client.word(), socket.as_deref(), &variable))
+    Ok(Entry::ours(&args.name, &program, client.word(), socket.as_deref(), !args.no_autostart, &variable))
 }
 
 /// The file that is meant.

@@ -29,16 +29,13 @@ pub fn run(cx: &Context, args: &ServeArgs) -> Result<Exit, CliError> {
 
 async fn serve(cx: &Context, inputs: Inputs) -> Result<(), CannotStart> {
     let daemon = Daemon::prepare(inputs).await?;
-    let (shutdown, reins) = (daemon.shutdown(), daemon.reins());
-    // Before anybody is told that it is ready: whoever is may send one at once.
-    let signals = Signals::listen();
-    announce(cx, daemon.started());
-    match signals {
+    let reins = daemon.reins();
+    match Signals::listen() {
         Ok(mut signals) => {
             tokio::spawn(async move {
                 loop {
                     match signals.next().await {
-                        Asked::Stop => shutdown.begin(),
+                        Asked::Stop => reins.stop_because("a signal, as of Ctrl-C or `kill`"),
                         Asked::Reload => match reins.reload_rules().await {
                             Ok(changes) => tracing::info!("loaded again: {}", changes.join("; ")),
                             Err(cannot) => tracing::error!("the old rules stay in force: {cannot}"),

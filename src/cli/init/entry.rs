@@ -31,15 +31,18 @@ fn as_map<S: serde::Serializer>(pairs: &[(String, String)], serializer: S) -> Re
 }
 
 impl Entry {
-    /// The entry for a client whose stored key is `key`. `socket` is what was given, if anything was.
+    /// The entry for a client whose stored key is `key`. `socket` is what was given, if anything was; with
+    /// `autostart` it may start the daemon.
     pub fn ours(
         name: &str,
         program: &Path,
         key: &str,
         socket: Option<&str>,
+        autostart: bool,
         env: &dyn Fn(&str) -> Option<OsString>,
     ) -> Self {
-        let mut args: Vec<String> = ["mcp", "--as", key, "--autostart"].map(ToOwned::to_owned).into();
+        let mut args: Vec<String> = ["mcp", "--as", key].map(ToOwned::to_owned).into();
+        args.extend(autostart.then(|| "--autostart".to_owned()));
         if let Some(socket) = socket {
             args.extend(["--socket".to_owned(), absolute(socket)]);
         }
@@ -149,12 +152,14 @@ mod tests {
     #[test]
     fn an_entry_names_the_key_the_socket_and_what_was_set() {
         let env = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "/run/user/7".into());
-        let made = Entry::ours("toolctl", Path::new("/bin/toolctl"), "cursor", Some("/s/x.sock"), &env);
+        let made = Entry::ours("toolctl", Path::new("/bin/toolctl"), "cursor", Some("/s/x.sock"), true, &env);
         assert_eq!(made.args, ["mcp", "--as", "cursor", "--autostart", "--socket", "/s/x.sock"]);
         assert_eq!(made.variables, [("XDG_RUNTIME_DIR".to_owned(), "/run/user/7".to_owned())]);
         assert_eq!(made.key(), Some("cursor"));
         assert_eq!(made.unknown_flags(), Vec::<&str>::new());
-        let made = Entry::ours("toolctl", Path::new("/bin/toolctl"), "cursor", Some("http://127.0.0.1:8"), &|_| None);
+        let place = Some("http://127.0.0.1:8");
+        let made = Entry::ours("toolctl", Path::new("/bin/toolctl"), "cursor", place, false, &|_| None);
+        assert!(!made.args.contains(&"--autostart".to_owned()), "{:?}", made.args);
         assert_eq!(made.args.last().map(String::as_str), Some("http://127.0.0.1:8"));
     }
 

@@ -16,7 +16,7 @@ use crate::domain::approval::{Assurance, Verdict};
 use crate::domain::audit::{AuditRecord, RecordType, Report, Verifier};
 use crate::domain::call::Call;
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::{ApprovalRef, CallId, ToolName};
+use crate::domain::id::{ApprovalRef, CallId, PrincipalId, ToolName};
 use crate::domain::json::Canonical;
 use crate::domain::outcome::{Ending, Outcome, Ran};
 use crate::domain::principal::{Credential, Principal, PrincipalKind, Scope};
@@ -177,7 +177,7 @@ impl Control for Still {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    fn stop(&self) {}
+    fn stop(&self, _: &PrincipalId) {}
 }
 
 pub struct World {

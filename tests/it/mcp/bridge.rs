@@ -178,18 +178,108 @@ fn bridges_that_start_at_once_start_one_daemon() {
     daemon.http("GET", "/health").send().is(200);
 }
 
+/// What the daemon noted about its start.
+fn last_start(daemon: &Daemon) -> Value {
+    let text = std::fs::read_to_string(daemon.state().join("last-start.json")).expect("a note");
+    serde_json::from_str(&text).expect("JSON")
+}
+
 #[test]
-fn a_daemon_that_was_stopped_is_started_again_when_it_is_needed() {
-    let daemon = Daemon::prepared(&[], &[]);
+fn a_daemon_that_crashed_comes_back_under_the_same_rules() {
+    let mut daemon = Daemon::with_env_file("ALLOWED_TOOLS=search_customer\n", &["--listen", "127.0.0.1:0"]);
+    daemon.kill();
+    let noted = last_start(&daemon);
+    assert_eq!(noted["stopped"], Value::Null, "a crash is no stop");
+    assert_eq!(noted["env_file"], json!(daemon.dir().join(".env")));
     let _stops = Stops(&daemon);
-    let mut bridge = Bridge::start(daemon.dir(), &["--autostart"], &[]);
-    bridge.talk.modern(1, "tools/call", ticket("first"));
-    assert_eq!(bridge.talk.answer(1)["result"]["isError"], false);
-    daemon.cli(&["stop"]).exits(0);
-    until(|| daemon.door().connect().is_none().then_some(()));
-    bridge.talk.modern(2, "tools/call", ticket("second"));
-    assert_eq!(bridge.talk.answer(2)["result"]["isError"], false);
-    assert_eq!(tickets(&daemon), 2);
+    // The client runs it in another folder.
+    let [state, config] = ["state", "config"].map(|name| daemon.dir().join(name).to_string_lossy().into_owned());
+    let places = [("TOOLCTL_DATA_DIR", state.as_str()), ("TOOLCTL_CONFIG_DIR", config.as_str())];
+    let mut bridge = Bridge::start(&daemon.state(), &["--autostart"], &places);
+    bridge.talk.modern(1, "tools/list", json!({}));
+    let listed = bridge.talk.answer(1);
+    let ours = names(&listed).into_iter().filter(|name| !name.starts_with("toolctl_")).collect::<Vec<_>>();
+    assert_eq!(ours, ["search_customer"]);
+    let listeners = daemon.http("GET", "/v1/status").send().json()["listeners"].clone();
+    assert_eq!(listeners.as_array().map(Vec::len), Some(2), "{listeners}");
+}
+
+#[test]
+fn a_moved_store_comes_back_where_it_was() {
+    let mut daemon = Daemon::start_with(&["--data-dir", "moved", "--socket", "here.sock"], &[]);
+    daemon.kill();
+    let mut bridge = Bridge::start(daemon.dir(), &["--autostart", "--socket", "here.sock"], &[]);
+    bridge.talk.modern(1, "tools/call", ticket("again"));
+    let answer = bridge.talk.answer(1);
+    assert_eq!(answer["result"]["isError"], false, "{answer}");
+    assert!(!daemon.state().join("store.redb").exists(), "no other store is made");
+    daemon.cli(&["--socket", "here.sock", "stop"]).exits(0);
+}
+
+#[test]
+fn a_stop_holds_until_a_person_starts_it_again() {
+    for by_signal in [false, true] {
+        let mut daemon = Daemon::start();
+        let mut bridge = Bridge::start(daemon.dir(), &["--autostart"], &[]);
+        bridge.talk.initialize("2025-06-18");
+        bridge.talk.request(1, "tools/call", ticket("first"));
+        assert_eq!(bridge.talk.answer(1)["result"]["isError"], false);
+        let how = if by_signal {
+            assert_eq!(daemon.terminate(), Some(0));
+            "a signal"
+        } else {
+            daemon.cli(&["stop"]).exits(0);
+            assert_eq!(daemon.ended(), Some(0));
+            "`toolctl stop` by "
+        };
+        assert!(last_start(&daemon)["stopped"].as_str().expect("a mark").starts_with(how));
+        bridge.talk.request(2, "tools/call", ticket("second"));
+        let told = text(&bridge.talk.answer(2));
+        let message = told["message"].as_str().expect("a message");
+        assert!(message.contains("stopped on purpose") && message.contains(how), "{message}");
+        assert!(told["help"].as_str().expect("a help").contains("`toolctl serve`"), "{told}");
+        assert_eq!((&told["status"], &told["effect"]), (&json!("daemon_unreachable"), &json!("none")));
+        assert!(daemon.door().connect().is_none(), "nobody started it");
+
+        daemon.restart();
+        assert_eq!(last_start(&daemon)["stopped"], Value::Null);
+        bridge.talk.notified("notifications/tools/list_changed");
+        bridge.talk.request(3, "tools/call", ticket("third"));
+        assert_eq!(bridge.talk.answer(3)["result"]["isError"], false);
+        assert_eq!(tickets(&daemon), 2);
+    }
+}
+
+#[test]
+fn rules_of_an_environment_are_not_left_behind() {
+    let mut daemon = Daemon::start_with(&[], &[("ALLOWED_TOOLS", "search_customer"), ("API_KEY", "a-secret-of-old")]);
+    daemon.kill();
+    let noted = last_start(&daemon);
+    assert_eq!(noted["environment"], json!(["API_KEY", "ALLOWED_TOOLS"]));
+    assert!(!noted.to_string().contains("a-secret-of-old"));
+    let mut bridge = Bridge::start(daemon.dir(), &["--autostart"], &[("API_KEY", "x")]);
+    bridge.talk.modern(1, "tools/list", json!({}));
+    let listed = bridge.talk.answer(1);
+    let description = why(&listed);
+    assert!(description.contains("ALLOWED_TOOLS") && description.contains("`toolctl serve`"), "{description}");
+    assert!(daemon.door().connect().is_none(), "nobody started it");
+}
+
+#[test]
+fn the_status_of_a_healthy_daemon_is_that_it_runs() {
+    let daemon = Daemon::start();
+    let mut bridge = Bridge::of(&daemon);
+    bridge.talk.request(
+        0,
+        "initialize",
+        json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}),
+    );
+    for id in 1..4 {
+        bridge.talk.request(id, "tools/call", json!({"name": "toolctl_status"}));
+        assert_eq!(text(&bridge.talk.answer(id))["status"], "running");
+    }
+    let changed = |said: &&Value| said["method"] == "notifications/tools/list_changed";
+    assert_eq!(bridge.talk.aside.iter().filter(changed).count(), 0, "{:?}", bridge.talk.aside);
 }
 
 #[test]
@@ -231,7 +321,10 @@ fn a_key_is_passed_on_and_a_wrong_one_is_told() {
     assert_eq!(names(&listed), ["toolctl_status"]);
     let description = why(&listed);
     assert!(description.contains("does not accept the key"), "{description}");
-    assert_eq!(text(&bridge.talk.answer(2))["effect"], "none");
+    let told = text(&bridge.talk.answer(2));
+    assert_eq!((&told["status"], &told["effect"]), (&json!("denied"), &json!("none")));
+    let (_, said) = bridge.ends();
+    assert!(said.contains("does not accept the key") && !said.contains("connected to"), "{said}");
 
     let mut bridge = Bridge::start(daemon.dir(), &["--as", "nobody"], &[]);
     bridge.talk.request(1, "tools/list", json!({}));
@@ -250,6 +343,8 @@ fn bad_lines_are_answered_and_the_rest_is_served() {
     talk.raw(b"\r\n{\"id\":\"\xff\"}\nnonsense\n");
     assert_eq!(told(talk.next()), Some((Value::Null, json!(-32_700))));
     assert_eq!(told(talk.next()), Some((Value::Null, json!(-32_700))));
+    talk.raw(b"{\"foo\":1}\n");
+    assert_eq!(told(talk.next()), Some((Value::Null, json!(-32_600))));
     let long = vec![b'x'; 1 << 20];
     talk.raw(b"{\"method\":\"tools/call\",\"params\":{\"x\":\"").raw(&long).raw(b"\"},\"jsonrpc\":\"2.0\",\"id\":2}\n");
     assert_eq!(told(talk.next()), Some((json!(2), json!(413))));

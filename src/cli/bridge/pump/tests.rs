@@ -64,7 +64,8 @@ impl Story {
     }
 
     fn up(&mut self) -> &mut Self {
-        self.pump.link_up(Some("\"hello\"".into()), self.now);
+        self.pump.link_up("\"hello\"".into(), self.now);
+        assert_eq!(self.pump.daemon_said(line(&result(GREETING))), Verdict::Welcome);
         self
     }
 
@@ -161,7 +162,7 @@ fn without_a_daemon_there_is_one_tool_that_says_why() {
         assert_eq!(heard["result"].get("ttlMs").is_some(), modern);
     }
     story.client(request(3, "tools/call", modern(json!({ "name": "toolctl_status" }))));
-    let heard = story.client_heard();
+    let heard = story.later(Duration::from_secs(2)).client_heard();
     assert_eq!(
         (&said(&heard[0])["status"], &heard[0]["result"]["isError"]),
         (&json!("daemon_unreachable"), &json!(false))
@@ -176,7 +177,25 @@ fn without_a_daemon_there_is_one_tool_that_says_why() {
     assert_eq!(methods(&daemon), ["-", "initialize", "subscriptions/listen"]);
     assert_eq!(story.daemon(result("i")).client_heard(), Vec::<Value>::new());
     story.client(request(4, "tools/call", json!({ "name": "toolctl_status" })));
-    assert_eq!(said(&story.client_heard()[0])["status"], "running");
+    let heard = story.client_heard();
+    assert_eq!((said(&heard[0])["status"].clone(), heard.len()), (json!("running"), 1), "nothing changed");
+}
+
+#[test]
+fn the_status_waits_for_the_first_word_of_a_daemon() {
+    let mut story = story();
+    let status = || request(1, "tools/call", json!({ "name": "toolctl_status" }));
+    story.client(status());
+    assert_eq!(story.client_heard(), Vec::<Value>::new(), "there may be one");
+    assert_eq!(said(&story.up().client_heard()[0])["status"], "running");
+    assert_eq!(methods(&story.heard().1), Vec::<&str>::new());
+    // A connection alone does not say that the daemon will have us.
+    story.down().client(status());
+    story.pump.link_up("\"hello\"".into(), story.now);
+    assert_eq!(methods(&story.heard().1), ["-"], "it is not for the daemon");
+    story.pump.link_down(Trouble::refused("no such key"), story.now);
+    let heard = story.client_heard();
+    assert_eq!((said(&heard[0])["status"].clone(), heard.len()), (json!("denied"), 1));
 }
 
 #[test]
@@ -273,6 +292,10 @@ fn a_key_that_is_refused_is_told_at_once() {
     let heard = story.client_heard();
     assert!(heard[0]["result"]["tools"][0]["description"].as_str().unwrap().contains("does not accept the key"));
     assert_eq!(said(&heard[1])["effect"], "none");
+    assert_eq!(said(&heard[1])["status"], "denied");
+    story.client(request(3, "tools/call", json!({ "name": "toolctl_status" })));
+    let told = said(&story.client_heard()[0]);
+    assert_eq!((&told["status"], &told["code"]), (&json!("denied"), &json!("unauthenticated")));
     assert_eq!(story.pump.daemon_said(Line::Whole("HTTP/1.1 400 Bad Request".into())), Verdict::Foreign);
 }
 
