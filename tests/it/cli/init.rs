@@ -208,7 +208,7 @@ fn nothing_of_others_is_shown() {
     ] {
         let path = given(&daemon, name, text);
         // What stands in its place says nothing either.
-        let refused = daemon.cli(&["init", client]);
+        let refused = daemon.cli(&["init", client]).exits(if text == forced { 12 } else { 2 });
         assert!(!refused.stderr.contains("CANARY") && !refused.stdout.contains("CANARY"), "{}", refused.stderr);
         let done = daemon.cli(&["-o", "table", "init", client, "--force", "-y"]).exits(0);
         assert!(done.stderr.contains("+++") && !done.stderr.contains("CANARY"), "{}", done.stderr);
