@@ -347,7 +347,7 @@ fn the_definitions_are_those_that_existing_stores_know() {
         ("get_incident_impact", "3f490cc72bc82000a17af8e841a12fc1da30764988620cdd3efa4e2ba9b808e6"),
         ("search_customer", "8efbee546523b7d4a544c3a55e77421753d965d2d8e4283e2fd034b3ba737d40"),
         ("send_message", "b6a531e8220eb7307b0a6253762a12f93d30bbc07bc1c6475c0c61604df7fcca"),
-        ("update_customer_status", "7aa7eefb288c55c32ca9f231f58578673dc8c8a740c5b0b9ab78b301bd81f9ed"),
+        ("update_customer_status", "b8979143aa0cfa3f5a741b5fda07ad77ceba6790e71dd1929b0977886f866a6d"),
     ];
     let catalog = Catalog::new(tools()).unwrap();
     let now: Vec<_> = catalog.iter().map(|tool| (tool.name.to_string(), tool.digest.hex())).collect();
