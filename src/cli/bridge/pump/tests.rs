@@ -59,7 +59,7 @@ impl Story {
     }
 
     fn daemon(&mut self, message: Value) -> &mut Self {
-        assert_eq!(self.pump.daemon_said(line(&message)), Verdict::Fine);
+        assert_eq!(self.pump.daemon_said(line(&message), self.now), Verdict::Fine);
         self
     }
 
@@ -267,13 +267,13 @@ fn a_key_that_is_refused_is_told_at_once() {
     let mut story = story();
     story.up().client(request(1, "tools/list", json!({}))).client(request(2, "tools/call", json!({ "name": "t" })));
     let refusal = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": 401, "message": "no such key" } });
-    assert_eq!(story.pump.daemon_said(line(&refusal)), Verdict::Refused("no such key".to_owned()));
+    assert_eq!(story.pump.daemon_said(line(&refusal), story.now), Verdict::Refused("no such key".to_owned()));
     story.pump.nothing_ran();
     story.pump.link_down(Trouble::refused("no such key"), story.now);
     let heard = story.client_heard();
     assert!(heard[0]["result"]["tools"][0]["description"].as_str().unwrap().contains("does not accept the key"));
     assert_eq!(said(&heard[1])["effect"], "none");
-    assert_eq!(story.pump.daemon_said(Line::Whole("HTTP/1.1 400 Bad Request".into())), Verdict::Foreign);
+    assert_eq!(story.pump.daemon_said(Line::Whole("HTTP/1.1 400 Bad Request".into()), story.now), Verdict::Foreign);
 }
 
 #[test]
