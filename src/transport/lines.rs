@@ -139,12 +139,21 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// # Errors
     /// What the stream says.
     pub async fn next(&mut self) -> io::Result<Option<Line>> {
+        Ok(self.next_ended().await?.or_else(|| self.splitter.rest()))
+    }
+
+    /// Waits for the next line that has an end; none at the end of the stream, whatever was begun there: what
+    /// the other side was writing when it died is not what it wanted to say. Cancel-safe.
+    ///
+    /// # Errors
+    /// What the stream says.
+    pub async fn next_ended(&mut self) -> io::Result<Option<Line>> {
         loop {
             if let Some(line) = self.splitter.next_line() {
                 return Ok(Some(line));
             }
             if self.ended {
-                return Ok(self.splitter.rest());
+                return Ok(None);
             }
             self.ended = self.stream.read_buf(self.splitter.room()).await? == 0;
         }
@@ -208,5 +217,12 @@ mod tests {
             found.push(line);
         }
         assert_eq!(found, [Line::Whole(Bytes::from("a")), Line::Whole(Bytes::from("b"))]);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_begun_is_not_one_that_has_an_end() {
+        let mut lines = Lines::new(&b"a\nb"[..], 8);
+        assert_eq!(lines.next_ended().await.unwrap(), Some(Line::Whole(Bytes::from("a"))));
+        assert_eq!(lines.next_ended().await.unwrap(), None);
     }
 }

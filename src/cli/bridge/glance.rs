@@ -52,7 +52,8 @@ struct Raw<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// Keeps `null` apart from absence: an id of `null` is malformed, no id is a notification.
+/// Keeps `null` apart from absence: an id of `null` is malformed, no id is a notification; metadata of `null`
+/// stand where others would.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
@@ -61,10 +62,8 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Params<'a> {
-    #[serde(borrow, rename = "_meta")]
+    #[serde(borrow, rename = "_meta", deserialize_with = "present")]
     meta: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request_state: Option<&'a RawValue>,
     #[serde(borrow)]
     idempotency_key: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -124,15 +123,14 @@ impl<'a> Params<'a> {
         params.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
-    /// Whether the caller comes back with what it was given to come back with: that names its call already.
-    pub const fn comes_back(&self) -> bool {
-        self.request_state.is_some()
-    }
-
     /// Whether the caller, or its client, names the call: then the daemon knows it by that name and not by ours.
     pub fn is_named(&self) -> bool {
-        const NAMES: [&str; 3] = [meta::IDEMPOTENCY_KEY, "claudecode/toolUseId", "callId"];
-        let of_client = || NAMES.iter().any(|name| self.meta(name).is_some());
+        let says = |name| self.meta(name).is_some_and(|id| id.as_str().is_some_and(|id| !id.is_empty()));
+        let of_client = || {
+            self.meta(meta::IDEMPOTENCY_KEY).is_some()
+                || says("claudecode/toolUseId")
+                || (says("callId") && says("threadId"))
+        };
         let argument = || {
             let arguments = self.arguments.and_then(|text| serde_json::from_str::<Value>(text.get()).ok());
             arguments.is_some_and(|arguments| arguments.get("idempotency_key").is_some())
@@ -155,10 +153,11 @@ impl<'a> Params<'a> {
 /// `line` with this member in `params._meta`, and not a byte changed beside it. None when it has no place
 /// there: such a message is for the daemon to judge.
 pub fn with_meta(line: &[u8], params: &str, name: &str, value: &str) -> Option<Bytes> {
-    let seen = Params::of(Some(params));
+    let seen: Params<'_> = serde_json::from_str(params).ok()?;
     let member = format!("{}:{}", Value::from(name), Value::from(value));
-    let (object, text) = match seen.meta {
-        Some(meta) => (meta.get(), member),
+    let (object, text) = match seen.meta.map(RawValue::get) {
+        Some(null @ "null") => return replaced(line, null, &format!("{{{member}}}")),
+        Some(meta) => (meta, member),
         None => (params, format!("\"_meta\":{{{member}}}")),
     };
     let inside = object.strip_prefix('{')?;
@@ -169,8 +168,8 @@ pub fn with_meta(line: &[u8], params: &str, name: &str, value: &str) -> Option<B
     Some([before, text.as_bytes(), comma.as_bytes(), after].concat().into())
 }
 
-/// `line` with another id, and not a byte changed beside it.
-pub fn with_id(line: &[u8], id: &str, other: &str) -> Option<Bytes> {
+/// `line` with another text where this part of it stands, its id for one, and not a byte changed beside it.
+pub fn replaced(line: &[u8], id: &str, other: &str) -> Option<Bytes> {
     let place = (id.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
     let (before, rest) = line.split_at_checked(place)?;
     let after = rest.get(id.len()..)?;
@@ -197,7 +196,8 @@ mod tests {
         assert_eq!(keyed(&line(r#"{"_meta" : { "x":{}}}"#)), line(r#"{"_meta" : {"k":"v", "x":{}}}"#));
         assert_eq!(keyed(&line(r#"{"_meta":{ } }"#)), line(r#"{"_meta":{"k":"v" } }"#));
         assert_eq!(keyed(&line("{}")), line(r#"{"_meta":{"k":"v"}}"#));
-        for foreign in ["[]", "7", r#"{"_meta":[]}"#] {
+        assert_eq!(keyed(&line(r#"{"_meta": null,"name":"t"}"#)), line(r#"{"_meta": {"k":"v"},"name":"t"}"#));
+        for foreign in ["[]", "7", r#"{"_meta":[]}"#, r#"{"_meta":{},"_meta":{}}"#, r#"{"name":7}"#] {
             assert_eq!(keyed(&line(foreign)), "none", "{foreign}");
         }
     }
@@ -207,6 +207,10 @@ mod tests {
         let named = |params: &str| Params::of(Some(params)).is_named();
         assert!(named(r#"{"_meta":{"dev.toolctl/idempotency-key":"a"}}"#));
         assert!(named(r#"{"_meta":{"claudecode/toolUseId":"a"}}"#));
+        assert!(named(r#"{"_meta":{"callId":"a","threadId":"b"}}"#));
+        for nothing in [r#"{"callId":"a"}"#, r#"{"callId":"a","threadId":""}"#, r#"{"claudecode/toolUseId":7}"#] {
+            assert!(!named(&format!(r#"{{"_meta":{nothing}}}"#)), "{nothing}");
+        }
         assert!(named(r#"{"idempotencyKey":"a"}"#));
         assert!(named(r#"{"arguments":{"idempotency_key":"a"}}"#));
         assert!(!named(r#"{"_meta":{"dev.toolctl/bridge-key":"a"},"arguments":{"a":"idempotency_key"}}"#));
@@ -216,7 +220,7 @@ mod tests {
     fn an_id_is_exchanged_where_it_stands() {
         let line = br#"{"jsonrpc":"2.0", "id": "a" ,"result":{"id":"a"}}"#;
         let Ok(Glance::Response { id, error: None }) = glance(line) else { panic!("a response") };
-        let other = with_id(line, id, "17").unwrap();
+        let other = replaced(line, id, "17").unwrap();
         assert_eq!(other.as_ref(), br#"{"jsonrpc":"2.0", "id": 17 ,"result":{"id":"a"}}"#);
     }
 

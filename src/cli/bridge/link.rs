@@ -11,7 +11,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::pump::GREETING;
 use super::trouble::Trouble;
 use crate::api::mcp::HELLO;
 use crate::client::{Sources, Target};
@@ -27,27 +26,49 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long to leave a daemon alone that would not have us, whatever the client asks; each time twice as long
-/// until it asks.
+/// How long to leave a daemon alone that would not have us, whatever the client asks; each time twice as long,
+/// as it counts how often a wrong key is shown. Another key is shown at once.
 const REFUSED_PAUSE: Duration = Duration::from_secs(2);
 
-/// The longest of these.
-const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// The longest of these, and how long to leave one alone that has counted too many.
+const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(15);
+
+/// How often to look for another key meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What happened.
 pub enum Event {
     /// There is a daemon: say this first, and then what you like. Dropping the sender hangs up.
-    Up(Bytes, mpsc::UnboundedSender<Bytes>),
+    Up(Option<Bytes>, mpsc::UnboundedSender<Say>),
     /// It said this.
     Said(Line),
     /// There is none.
     Down(Trouble),
 }
 
+/// What the bridge says on a connection.
+pub enum Say {
+    /// This line.
+    Line(Bytes),
+    /// Nothing more, for this reason.
+    Goodbye(Goodbye),
+}
+
+/// Why the bridge hangs up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goodbye {
+    /// The daemon would not have us.
+    Refused,
+    /// It would not even look, as we or others were refused too often.
+    Limited,
+    /// The connection is of no use.
+    Useless,
+}
+
 /// How a conversation ended.
 enum End {
     /// The bridge hung up.
-    Ours,
+    Ours(Goodbye),
     /// The daemon, or the connection.
     Theirs,
 }
@@ -71,25 +92,23 @@ impl Link {
         while !self.events.is_closed() {
             let began = Instant::now();
             let ended = match self.connect().await {
-                Ok((opening, stream)) => self.converse(opening, stream).await,
+                Ok((hello, stream)) => self.converse(hello, stream).await,
                 Err(trouble) => {
                     let _gone = self.events.send(Event::Down(trouble)).await;
                     None
                 }
             };
-            if matches!(ended, Some(End::Theirs)) && began.elapsed() > LONGEST_PAUSE {
+            if let Some(End::Ours(goodbye @ (Goodbye::Refused | Goodbye::Limited))) = ended {
+                let limited = goodbye == Goodbye::Limited;
+                self.leave_alone(if limited { LONGEST_REFUSED_PAUSE } else { refused_pause }).await;
+                refused_pause = (refused_pause * 2).min(LONGEST_REFUSED_PAUSE);
+                continue;
+            }
+            if ended.is_some() && began.elapsed() > LONGEST_PAUSE {
                 (pause, refused_pause) = (FIRST_PAUSE, REFUSED_PAUSE);
             }
-            let rest = if matches!(ended, Some(End::Ours)) {
-                tokio::time::sleep(REFUSED_PAUSE).await;
-                let rest = refused_pause;
-                refused_pause = (rest * 2).min(LONGEST_REFUSED_PAUSE);
-                rest
-            } else {
-                let rest = pause;
-                pause = (rest * 2).min(LONGEST_PAUSE);
-                rest
-            };
+            let rest = pause;
+            pause = (rest * 2).min(LONGEST_PAUSE);
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = self.hurry.notified() => {}
@@ -97,7 +116,16 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<(Bytes, connect::Duplex), Trouble> {
+    /// Rests, unless there is another key to show.
+    async fn leave_alone(&self, rest: Duration) {
+        let find = || self.sources.find().ok().flatten().map(|key| key.reveal().to_owned());
+        let (shown, end) = (find(), Instant::now() + rest);
+        while Instant::now() < end && !self.events.is_closed() && find() == shown {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<(Option<Bytes>, connect::Duplex), Trouble> {
         let key = self.sources.find().map_err(|bad| Trouble::key(&bad))?;
         if key.is_none() && matches!(self.target, Target::Tcp(_)) {
             return Err(Trouble::no_key(&self.target));
@@ -113,25 +141,27 @@ impl Link {
         })?;
         let hello = key.map(|key| {
             let params = json!({ "key": key.reveal() });
-            json!({ "jsonrpc": "2.0", "method": HELLO, "params": params }).to_string()
+            json!({ "jsonrpc": "2.0", "method": HELLO, "params": params }).to_string().into()
         });
-        // A key that will do gets no answer; what is asked next does.
-        let ping = json!({ "jsonrpc": "2.0", "id": GREETING, "method": "ping" }).to_string();
-        let opening = hello.map_or_else(|| ping.clone(), |hello| format!("{hello}\n{ping}"));
-        Ok((opening.into(), stream))
+        Ok((hello, stream))
     }
 
     /// None when nobody hears of it any more.
-    async fn converse(&self, opening: Bytes, stream: connect::Duplex) -> Option<End> {
+    async fn converse(&self, hello: Option<Bytes>, stream: connect::Duplex) -> Option<End> {
         let (read, mut write) = tokio::io::split(stream);
-        let (sender, mut lines) = mpsc::unbounded_channel::<Bytes>();
-        self.events.send(Event::Up(opening, sender)).await.ok()?;
+        let (sender, mut lines) = mpsc::unbounded_channel::<Say>();
+        self.events.send(Event::Up(hello, sender)).await.ok()?;
         let writing = async {
             let (mut batch, mut text) = (Vec::new(), Vec::new());
             while lines.recv_many(&mut batch, 32).await > 0 {
-                for line in batch.drain(..) {
-                    text.extend_from_slice(&line);
-                    text.push(b'\n');
+                for say in batch.drain(..) {
+                    match say {
+                        Say::Line(line) => {
+                            text.extend_from_slice(&line);
+                            text.push(b'\n');
+                        }
+                        Say::Goodbye(goodbye) => return goodbye,
+                    }
                 }
                 if write.write_all(&text).await.is_err() {
                     // What it said before it went is still to be read.
@@ -139,17 +169,18 @@ impl Link {
                 }
                 text.clear();
             }
+            Goodbye::Useless
         };
         let reading = async {
             let mut heard = Lines::new(read, LONGEST);
-            while let Ok(Some(line)) = heard.next().await {
+            while let Ok(Some(line)) = heard.next_ended().await {
                 if self.events.send(Event::Said(line)).await.is_err() {
                     return;
                 }
             }
         };
         tokio::select! {
-            () = writing => Some(End::Ours),
+            goodbye = writing => Some(End::Ours(goodbye)),
             () = reading => {
                 let lost = Trouble::lost(&self.target);
                 self.events.send(Event::Down(lost)).await.ok()?;

@@ -12,6 +12,7 @@ mod stand_in;
 mod start;
 mod stdio;
 mod trouble;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::client::{Sources, Target};
 use crate::transport::lines::Line;
 use crate::transport::signals::Signals;
 
-use link::{Event, Link};
+use link::{Event, Goodbye, Link, Say};
 use pending::Patience;
 use pump::{Pump, Verdict};
 use start::{Attempt, Starter};
@@ -69,7 +70,7 @@ struct Bridge<N> {
     pump: Pump,
     target: Target,
     out: mpsc::Sender<Bytes>,
-    daemon: Option<mpsc::UnboundedSender<Bytes>>,
+    daemon: Option<mpsc::UnboundedSender<Say>>,
     events: mpsc::Receiver<Event>,
     hurry: Arc<Notify>,
     starter: Option<Starter>,
@@ -120,7 +121,13 @@ impl<N: Fn(&str)> Bridge<N> {
                 },
                 Some(event) = self.events.recv() => self.happened(event).await,
                 Some(words) = self.ends.recv() => self.daemon_ended(&words),
-                () = sleep_until(deadline), if deadline.is_some() => self.pump.tick(Instant::now()),
+                () = sleep_until(deadline), if deadline.is_some() => {
+                    let verdict = self.pump.tick(Instant::now());
+                    // It is not silent when what it said has not been taken yet.
+                    if verdict != Verdict::Silent || self.events.is_empty() {
+                        self.judge(verdict);
+                    }
+                }
                 () = self.out.closed() => return,
             }
         }
@@ -132,7 +139,7 @@ impl<N: Fn(&str)> Bridge<N> {
         if let Some(daemon) = &self.daemon {
             for line in to_daemon {
                 // A daemon that is gone is told of by its link.
-                let _gone = daemon.send(line);
+                let _gone = daemon.send(Say::Line(line));
             }
         }
         for line in to_client {
@@ -164,18 +171,12 @@ impl<N: Fn(&str)> Bridge<N> {
                     starter.succeeded();
                 }
             }
-            Event::Said(line) => match self.pump.daemon_said(line) {
-                Verdict::Fine => {}
-                Verdict::Welcome => self.log(&format!("connected to the daemon at {}", self.target)),
-                Verdict::Refused(message) => {
-                    self.pump.nothing_ran();
-                    self.hang_up(Trouble::refused(&message));
-                }
-                Verdict::Foreign => {
-                    self.pump.nothing_ran();
-                    self.hang_up(Trouble::foreign(&self.target));
-                }
-            },
+            // What it said after we hung up is not for the client.
+            Event::Said(line) if self.daemon.is_some() => {
+                let verdict = self.pump.daemon_said(line, now);
+                self.judge(verdict);
+            }
+            Event::Said(_) => {}
             Event::Down(trouble) => {
                 let is_first = self.noted.is_empty();
                 self.daemon = None;
@@ -188,10 +189,28 @@ impl<N: Fn(&str)> Bridge<N> {
         }
     }
 
+    fn judge(&mut self, verdict: Verdict) {
+        let target = &self.target;
+        let (trouble, goodbye) = match verdict {
+            Verdict::Fine => return,
+            Verdict::Welcome => return self.log(&format!("connected to the daemon at {}", self.target)),
+            Verdict::Refused(message) => (Trouble::refused(&message), Goodbye::Refused),
+            Verdict::Limited(message) => (Trouble::unreachable(target, &message), Goodbye::Limited),
+            Verdict::Foreign => (Trouble::foreign(target), Goodbye::Refused),
+            Verdict::Broken => (Trouble::lost(target), Goodbye::Useless),
+            Verdict::Silent => (Trouble::unreachable(target, "it does not answer"), Goodbye::Useless),
+        };
+        if goodbye != Goodbye::Useless {
+            self.pump.nothing_ran();
+        }
+        self.hang_up(trouble, goodbye);
+    }
+
     /// Ends a conversation that leads nowhere.
-    fn hang_up(&mut self, trouble: Trouble) {
-        // What it still says is not for the client.
-        if self.daemon.take().is_some() {
+    fn hang_up(&mut self, trouble: Trouble, goodbye: Goodbye) {
+        if let Some(daemon) = self.daemon.take() {
+            // Its link may have found out itself.
+            let _gone = daemon.send(Say::Goodbye(goodbye));
             self.down(trouble);
         }
     }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::glance::{Glance, Params, glance};
 use super::stand_in::Sent;
-use crate::api::mcp::Era;
+use crate::api::mcp::{Era, meta};
+use crate::domain::digest::Digest;
 
 /// A request.
 #[derive(Debug)]
@@ -19,10 +20,33 @@ pub struct Pending {
     pub same: String,
     /// What is asked for.
     pub kind: Kind,
-    /// The connection on which a daemon was sent it first.
-    pub sent: Option<u64>,
+    /// When a daemon was sent it first.
+    pub sent: Option<Sending>,
     /// When the bridge answers in the daemon's place.
     pub deadline: Option<Instant>,
+    /// The line with which the client took it back, while there was no daemon to tell.
+    pub cancelled: Option<Bytes>,
+}
+
+/// When a daemon was sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// The connection.
+    pub generation: u64,
+    /// As whom.
+    pub shown: Shown,
+}
+
+/// Who we are on a connection, as far as we know: a key belongs to a principal, and to nobody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown(Digest);
+
+impl Shown {
+    /// Who shows this hello; without one it is the user of this machine.
+    pub fn of(hello: Option<&Bytes>) -> Self {
+        let parts: Vec<&[u8]> = hello.iter().map(|hello| hello.as_ref()).collect();
+        Self(Digest::of("toolctl/mcp/bridge-hello/v1", &parts))
+    }
 }
 
 /// What is asked for, as far as it matters here.
@@ -75,9 +99,30 @@ impl Patience {
 }
 
 impl Pending {
-    /// Whether it ends: a subscription does not.
+    /// Whether somebody waits for its end: a subscription has none.
     pub const fn ends(&self) -> bool {
-        !matches!(self.kind, Kind::Listen { .. })
+        !matches!(self.kind, Kind::Listen { .. }) && self.cancelled.is_none()
+    }
+
+    /// Whether it may have an effect.
+    pub const fn is_call(&self) -> bool {
+        matches!(self.kind, Kind::Call { .. })
+    }
+
+    /// Whether a daemon that is alive answers at once.
+    pub const fn is_answered_soon(&self) -> bool {
+        self.opens() || matches!(self.kind, Kind::Tools | Kind::Status)
+    }
+
+    /// Whether the next daemon knows it again by its name, if an earlier one was sent it.
+    pub fn runs_once(&self) -> bool {
+        match &self.kind {
+            Kind::Call { key: None } if self.sent.is_some() => {
+                let params = self.params();
+                params.is_named() || params.meta(meta::BRIDGE_KEY).is_some()
+            }
+            _ => true,
+        }
     }
 
     /// Whether it opens a conversation.

@@ -11,25 +11,35 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::glance::{Glance, Params, glance, same, with_id, with_meta};
-use super::pending::{Kind, Patience, Pending};
-use super::stand_in::{self, STATUS_TOOL};
+use super::glance::{Glance, Params, glance, replaced, same, with_meta};
+use super::pending::{Kind, Patience, Pending, Sending, Shown};
+use super::stand_in::{self, STATUS_TOOL, Sent};
 use super::trouble::Trouble;
+use super::watch::{SILENCE, Silence, Watch};
 use crate::api::mcp::{Era, Fault, Version, meta, salvage};
 use crate::transport::lines::Line;
 
 /// The most requests that wait for answers at once.
 const MOST_PENDING: usize = 1_024;
 
-/// The id of the question that opens a connection. Whoever answers it has let us in.
-pub const GREETING: &str = "toolctl-bridge-greeting";
+/// Our own question to a daemon, whether it is there. Its answer is not for the client.
+const PING: &str = r#"{"jsonrpc":"2.0","id":"toolctl-bridge-ping","method":"ping"}"#;
+const PING_ID: &str = r#""toolctl-bridge-ping""#;
 
 /// Takes lines from both sides and says what goes where.
 pub struct Pump {
     patience: Patience,
     link: Link,
+    /// Why there was no daemon the last time.
+    last: Option<Trouble>,
     /// Connections to daemons so far.
     generation: u64,
+    /// As whom we are on this connection.
+    shown: Shown,
+    /// Whether this connection began with a hello.
+    greeted: bool,
+    /// What was heard on this connection.
+    watch: Watch,
     pending: Vec<Pending>,
     legacy: Option<Legacy>,
     /// Requests whose answers the client has already.
@@ -75,8 +85,14 @@ pub enum Verdict {
     Welcome,
     /// It does not know who we are; in its words.
     Refused(String),
-    /// It speaks something else.
+    /// It does not even look who we are, as too many were wrong; in its words.
+    Limited(String),
+    /// It never spoke our language: nothing was carried out.
     Foreign,
+    /// It spoke it, and does no more.
+    Broken,
+    /// It says nothing, though it is connected and was asked.
+    Silent,
 }
 
 impl Pump {
@@ -85,7 +101,11 @@ impl Pump {
         Self {
             patience,
             link: Link::Connecting,
+            last: None,
             generation: 0,
+            shown: Shown::of(None),
+            greeted: false,
+            watch: Watch::default(),
             pending: Vec::new(),
             legacy: None,
             swallow: HashSet::new(),
@@ -116,7 +136,13 @@ impl Pump {
 
     /// When [`Pump::tick`] has something to do.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.pending.iter().filter_map(|pending| pending.deadline).min()
+        let watched = self.is_watching().then(|| self.watch.deadline()).flatten();
+        self.pending.iter().filter_map(|pending| pending.deadline).chain(watched).min()
+    }
+
+    /// Whether a daemon that says nothing keeps somebody waiting.
+    fn is_watching(&self) -> bool {
+        self.link == Link::Up && self.has_work()
     }
 
     /// Takes a line of the client.
@@ -152,7 +178,7 @@ impl Pump {
             Ok(Glance::Response { id, .. }) => {
                 // Only the daemon that asked is told, whatever the next one has asked meanwhile.
                 let asked = self.asks.remove(&same(id)).filter(|_| self.link == Link::Up);
-                self.to_daemon.extend(asked.and_then(|original| with_id(&line, id, &original)));
+                self.to_daemon.extend(asked.and_then(|original| replaced(&line, id, &original)));
             }
             Err((id, fault)) => self.say(fault.answer(&id)),
         }
@@ -181,7 +207,7 @@ impl Pump {
                 let seen = Params::of(params);
                 let is_status = seen.name.as_deref() == Some(STATUS_TOOL);
                 let mut given = None;
-                if !is_status && !seen.comes_back() && seen.meta(meta::BRIDGE_KEY).is_none() {
+                if !is_status && seen.meta(meta::BRIDGE_KEY).is_none() {
                     let new = (self.new_key)();
                     if let Some(with) = params.and_then(|text| with_meta(&line, text, meta::BRIDGE_KEY, &new)) {
                         (line, given) = (with, Some(new));
@@ -196,14 +222,18 @@ impl Pump {
             }
             _ => Kind::Other,
         };
-        let mut pending = Pending { line, id: id.to_owned(), same: key, kind, sent: None, deadline: None };
+        let mut pending =
+            Pending { line, id: id.to_owned(), same: key, kind, sent: None, deadline: None, cancelled: None };
+        if !self.has_work() {
+            self.watch.begin(now);
+        }
         match &self.link {
             Link::Up => self.send(&mut pending, now),
             Link::Connecting => pending.deadline = Some(now + self.wait_for(&pending)),
             Link::Down(_) => self.set_deadline(&mut pending, now),
         }
         self.pending.push(pending);
-        self.tick(now);
+        self.answer_due(now);
     }
 
     fn open_legacy(&mut self, initialize: Bytes, id: &str, params: &Params<'_>) {
@@ -220,7 +250,14 @@ impl Pump {
             }
             "notifications/cancelled" => {
                 let id = Params::of(params).request_id.unwrap_or_default().to_string();
-                self.pending.retain(|pending| pending.same != id);
+                if let Some(place) = self.pending.iter().position(|pending| pending.same == id) {
+                    let mut pending = self.pending.remove(place);
+                    // A daemon may go on with it: the next one is told.
+                    if self.link != Link::Up && pending.sent.is_some() && matches!(pending.kind, Kind::Call { .. }) {
+                        (pending.cancelled, pending.deadline) = (Some(line.clone()), None);
+                        self.pending.push(pending);
+                    }
+                }
             }
             _ => {}
         }
@@ -229,11 +266,16 @@ impl Pump {
         }
     }
 
-    /// A daemon is there; `opening` says who we are, and asks whether it knows us.
-    pub fn link_up(&mut self, opening: Bytes, now: Instant) {
+    /// A daemon is there; `hello` says who we are.
+    pub fn link_up(&mut self, hello: Option<Bytes>, now: Instant) {
         (self.link, self.welcome) = (Link::Up, false);
         self.generation += 1;
-        self.to_daemon.push(opening);
+        self.watch = Watch::of(now);
+        self.shown = Shown::of(hello.as_ref());
+        self.greeted = hello.is_some();
+        self.to_daemon.extend(hello);
+        // What it says before it answers this is about the hello, and nothing was carried out.
+        self.to_daemon.push(PING.into());
         if let Some(legacy) = &self.legacy {
             // While its answer is still awaited, it is sent below.
             if !self.pending.iter().any(|pending| pending.same == legacy.id) {
@@ -243,15 +285,25 @@ impl Pump {
             }
         }
         let mut waiting = std::mem::take(&mut self.pending);
-        for pending in &mut waiting {
+        waiting.retain_mut(|pending| {
+            if pending.is_call() && pending.sent.is_some_and(|sent| sent.shown != self.shown) || !pending.runs_once() {
+                self.leave(pending);
+                return false;
+            }
             self.send(pending, now);
-        }
+            let Some(cancellation) = pending.cancelled.take() else { return true };
+            self.to_daemon.push(cancellation);
+            self.swallow.insert(pending.same.clone());
+            false
+        });
         self.pending = waiting;
     }
 
     /// The daemon let us in: what it has to offer counts from here on.
     fn welcomed(&mut self) -> Verdict {
-        self.welcome = true;
+        if std::mem::replace(&mut self.welcome, true) {
+            return Verdict::Fine;
+        }
         let asks = |pending: &mut Pending| pending.kind == Kind::Status;
         for pending in self.pending.extract_if(.., asks).collect::<Vec<_>>() {
             self.say(stand_in::status(&pending.id, pending.era(), None));
@@ -265,8 +317,14 @@ impl Pump {
 
     /// There is no daemon, or no more.
     pub fn link_down(&mut self, trouble: Trouble, now: Instant) {
-        let was_down = self.is_down();
+        let is_news = match self.link {
+            Link::Connecting => true,
+            // A connection on which nothing was heard was as good as none.
+            Link::Up => self.watch.has_heard(),
+            Link::Down(_) => false,
+        };
         let lasts = trouble.lasts;
+        self.last = Some(trouble.clone());
         (self.link, self.welcome) = (Link::Down(trouble), false);
         self.swallow.clear();
         for shown in std::mem::take(&mut self.asks).into_keys() {
@@ -275,32 +333,41 @@ impl Pump {
         let mut waiting = std::mem::take(&mut self.pending);
         for pending in &mut waiting {
             // Who waits already does not wait longer because there is still no daemon.
-            if !was_down || lasts {
+            if is_news || lasts || pending.deadline.is_none() {
                 self.set_deadline(pending, now);
             }
         }
         self.pending = waiting;
-        self.tick(now);
+        self.answer_due(now);
     }
 
     /// The daemon would not have us: it has carried out nothing of what it was sent on this connection.
     pub fn nothing_ran(&mut self) {
         for pending in &mut self.pending {
-            pending.sent = pending.sent.filter(|generation| *generation != self.generation);
+            pending.sent = pending.sent.filter(|sent| sent.generation != self.generation);
         }
     }
 
-    /// Answers in the daemon's place what has waited long enough.
-    pub fn tick(&mut self, now: Instant) {
+    /// Answers in the daemon's place what has waited long enough, and looks whether the daemon is alive.
+    pub fn tick(&mut self, now: Instant) -> Verdict {
+        self.answer_due(now);
+        if self.is_watching() {
+            match self.watch.look(now) {
+                Silence::Short => {}
+                Silence::Long => self.to_daemon.push(PING.into()),
+                Silence::TooLong => return Verdict::Silent,
+            }
+        }
+        Verdict::Fine
+    }
+
+    fn answer_due(&mut self, now: Instant) {
         let due = |pending: &Pending| pending.deadline.is_some_and(|deadline| deadline <= now);
         while let Some(place) = self.pending.iter().position(due) {
             let mut pending = self.pending.remove(place);
             pending.deadline = None;
             let sent = pending.what_became();
-            let trouble = match &self.link {
-                Link::Down(trouble) => trouble.clone(),
-                Link::Connecting | Link::Up => Trouble::starting(),
-            };
+            let trouble = self.last.clone().unwrap_or_else(Trouble::starting);
             match &mut pending.kind {
                 Kind::Initialize | Kind::Discover => self.open(&pending),
                 Kind::Tools => {
@@ -326,6 +393,14 @@ impl Pump {
         }
     }
 
+    /// Answers what an earlier daemon was sent and this one must not be: it would take it for another call.
+    fn leave(&mut self, pending: &Pending) {
+        if pending.cancelled.is_none() {
+            let trouble = self.last.clone().unwrap_or_else(Trouble::starting);
+            self.say(stand_in::no_answer(&pending.id, pending.era(), &trouble, &Sent::Perhaps(None)));
+        }
+    }
+
     /// Opens a conversation in the daemon's place.
     fn open(&mut self, pending: &Pending) {
         let text = match (&pending.kind, &pending.params().protocol_version) {
@@ -342,28 +417,39 @@ impl Pump {
     }
 
     /// Takes a line of the daemon.
-    pub fn daemon_said(&mut self, line: Line) -> Verdict {
+    pub fn daemon_said(&mut self, line: Line, now: Instant) -> Verdict {
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::TooLong { head, tail } => {
+                self.hear(now);
                 let id = salvage::id(&head, &tail);
                 self.pending.retain(|pending| pending.same != same(&id));
                 self.say(Fault::own(502, "the answer is longer than this client takes").answer(&id));
                 return Verdict::Fine;
             }
         };
-        match glance(&bytes) {
-            Ok(Glance::Request { id, .. }) => {
+        let Ok(seen) = glance(&bytes) else {
+            return if self.watch.has_heard() { Verdict::Broken } else { Verdict::Foreign };
+        };
+        if let Glance::Response { id: "null", error: Some(error) } = &seen
+            && self.greeted
+            && !self.watch.has_heard()
+        {
+            return refusal(error);
+        }
+        self.hear(now);
+        match seen {
+            Glance::Request { id, .. } => {
                 // Every daemon counts its questions from zero: under a name of its own, a late answer to an
                 // earlier one is not taken for an answer to this one.
                 let shown = format!("\"toolctl-bridge-{}\"", self.asked);
                 self.asked += 1;
-                if let Some(line) = with_id(&bytes, id, &shown) {
+                if let Some(line) = replaced(&bytes, id, &shown) {
                     self.asks.insert(shown, id.to_owned());
                     self.to_client.push(line);
                 }
             }
-            Ok(Glance::Notification { method, params }) if method == "notifications/cancelled" => {
+            Glance::Notification { method, params } if method == "notifications/cancelled" => {
                 let id = Params::of(params).request_id.unwrap_or_default().to_string();
                 let taken_back = self.asks.iter().find(|(_, original)| same(original) == id);
                 if let Some(shown) = taken_back.map(|(shown, _)| shown.clone()) {
@@ -371,42 +457,45 @@ impl Pump {
                     self.take_back(&shown);
                 }
             }
-            Ok(Glance::Notification { method, params }) => {
+            Glance::Notification { method, params } => {
                 if method != "notifications/subscriptions/acknowledged" || self.acknowledge(params) {
                     self.to_client.push(bytes.clone());
                 }
             }
-            Ok(Glance::Response { id, error }) => return self.response(bytes.clone(), id, error),
-            Err(_) => return Verdict::Foreign,
+            Glance::Response { id: PING_ID, .. } => return self.welcomed(),
+            Glance::Response { id, error } => self.response(bytes.clone(), id, error),
         }
         Verdict::Fine
     }
 
-    fn response(&mut self, line: Bytes, id: &str, error: Option<&str>) -> Verdict {
-        if id == "null" {
-            let error = error.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
-            if let Some(message) = refusal(&error) {
-                return Verdict::Refused(message);
+    /// The daemon is alive.
+    fn hear(&mut self, now: Instant) {
+        if self.watch.hear(now) {
+            // What the last daemon left waits for this one now, as long as it takes.
+            for pending in &mut self.pending {
+                pending.deadline = pending.deadline.filter(|_| pending.is_answered_soon());
             }
-            self.to_client.push(line);
-            return Verdict::Fine;
+        }
+        if self.told && self.welcome {
+            self.tell_that_tools_changed();
+        }
+    }
+
+    fn response(&mut self, line: Bytes, id: &str, error: Option<&str>) {
+        if id == "null" {
+            return self.to_client.push(line);
         }
         let id = same(id);
-        if id.trim_matches('"') == GREETING {
-            let error = error.and_then(|text| serde_json::from_str::<Value>(text).ok()).unwrap_or_default();
-            return refusal(&error).map_or_else(|| self.welcomed(), Verdict::Refused);
-        }
         if self.swallow.remove(&id) {
-            return Verdict::Fine;
+            return;
         }
-        let Some(place) = self.pending.iter().position(|pending| pending.same == id) else { return Verdict::Fine };
+        let Some(place) = self.pending.iter().position(|pending| pending.same == id) else { return };
         // A daemon that stops ends its subscriptions; for the client they go on with the next one.
         let goes_on = self.pending.get(place).is_some_and(|pending| !pending.ends()) && error.is_none();
         if !goes_on {
             self.pending.remove(place);
             self.to_client.push(line);
         }
-        Verdict::Fine
     }
 
     /// Whether the client is to see this acknowledgement: only the first of a subscription.
@@ -440,14 +529,19 @@ impl Pump {
             return;
         }
         self.to_daemon.push(pending.line.clone());
-        pending.sent = pending.sent.or(Some(self.generation));
-        pending.deadline = pending.opens().then(|| now + self.patience.opening);
+        pending.sent = pending.sent.or(Some(Sending { generation: self.generation, shown: self.shown }));
+        if pending.opens() {
+            pending.deadline = Some(now + self.patience.opening);
+        } else if pending.kind == Kind::Tools {
+            pending.deadline = Some(now + self.patience.fresh.max(SILENCE));
+        }
     }
 
     fn set_deadline(&self, pending: &mut Pending, now: Instant) {
         let at_once = pending.opens() || !pending.ends();
         let lasts = matches!(&self.link, Link::Down(trouble) if trouble.lasts);
         pending.deadline = match &pending.kind {
+            _ if pending.cancelled.is_some() => None,
             Kind::Listen { acknowledged: true, .. } => None,
             _ if at_once || lasts => Some(now),
             _ => Some(now + self.wait_for(pending)),
@@ -480,10 +574,15 @@ impl Pump {
     }
 }
 
-/// What a daemon says that does not know who we are.
-fn refusal(error: &Value) -> Option<String> {
-    let is_refusal = error.get("code").is_some_and(|code| *code == 401);
-    is_refusal.then(|| error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned())
+/// What an error in answer to the hello means.
+fn refusal(error: &str) -> Verdict {
+    let error: Value = serde_json::from_str(error).unwrap_or_default();
+    let message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if error.get("code").is_some_and(|code| *code == 429) {
+        Verdict::Limited(message)
+    } else {
+        Verdict::Refused(message)
+    }
 }
 
 /// A modern opening in a revision that is not spoken.

@@ -91,7 +91,9 @@ pub fn no_answer(id: &str, era: Era, trouble: &Trouble, sent: &Sent) -> String {
                         members.insert("idempotency_key".to_owned(), key.as_str().into());
                         "Then send the same call with this `idempotency_key`: it will not run twice."
                     }
-                    None => "Then repeat the call with the key it had, or look at `toolctl calls list` first.",
+                    None => {
+                        "Before you repeat the call, look with `toolctl_wait`, or ask the person to look at `toolctl calls list`."
+                    }
                 };
                 (Value::Null, format!("It is not known whether it was executed. {} {again}", trouble.help))
             }

@@ -59,13 +59,18 @@ impl Story {
     }
 
     fn daemon(&mut self, message: Value) -> &mut Self {
-        assert_eq!(self.pump.daemon_said(line(&message)), Verdict::Fine);
+        assert_eq!(self.pump.daemon_said(line(&message), self.now), Verdict::Fine);
         self
     }
 
+    /// Connects to a daemon that is alive.
     fn up(&mut self) -> &mut Self {
-        self.pump.link_up("\"hello\"".into(), self.now);
-        assert_eq!(self.pump.daemon_said(line(&result(GREETING))), Verdict::Welcome);
+        self.up_as("hello").daemon(result("toolctl-bridge-ping"))
+    }
+
+    /// Connects to a daemon that has said nothing yet.
+    fn up_as(&mut self, hello: &str) -> &mut Self {
+        self.pump.link_up(Some(json!(hello).to_string().into()), self.now);
         self
     }
 
@@ -80,10 +85,11 @@ impl Story {
         self
     }
 
-    /// What the client and the daemon were sent since the last time.
+    /// What the client and the daemon were sent since the last time; without our own question to the daemon.
     fn heard(&mut self) -> (Vec<Value>, Vec<Value>) {
         let read = |lines: Vec<Bytes>| lines.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
-        let (client, daemon) = self.pump.take_output();
+        let (client, mut daemon) = self.pump.take_output();
+        daemon.retain(|line| line.as_ref() != PING.as_bytes());
         (read(client), read(daemon))
     }
 
@@ -110,9 +116,9 @@ fn with_a_daemon_it_is_a_pump_that_names_calls() {
     assert_eq!(daemon[0], json!("hello"));
     let named = json!({ "_meta": { "dev.toolctl/bridge-key": "key-1" }, "name": "t", "arguments": { "a": 1 } });
     assert_eq!(daemon[1]["params"], named);
-    // Who comes back with a state has a name already.
+    // A state names a call in one era only.
     story.client(request(2, "tools/call", json!({ "name": "t", "requestState": "s" })));
-    assert_eq!(story.heard().1[0]["params"], json!({ "name": "t", "requestState": "s" }));
+    assert_eq!(story.heard().1[0]["params"]["_meta"]["dev.toolctl/bridge-key"], "key-2");
     story.daemon(result(1)).daemon(result(2)).daemon(result(3));
     assert_eq!(story.client_heard(), [result(1), result(2)], "nobody asked for a third");
 }
@@ -162,7 +168,7 @@ fn without_a_daemon_there_is_one_tool_that_says_why() {
         assert_eq!(heard["result"].get("ttlMs").is_some(), modern);
     }
     story.client(request(3, "tools/call", modern(json!({ "name": "toolctl_status" }))));
-    let heard = story.later(Duration::from_secs(2)).client_heard();
+    let heard = story.client_heard();
     assert_eq!(
         (&said(&heard[0])["status"], &heard[0]["result"]["isError"]),
         (&json!("daemon_unreachable"), &json!(false))
@@ -177,25 +183,7 @@ fn without_a_daemon_there_is_one_tool_that_says_why() {
     assert_eq!(methods(&daemon), ["-", "initialize", "subscriptions/listen"]);
     assert_eq!(story.daemon(result("i")).client_heard(), Vec::<Value>::new());
     story.client(request(4, "tools/call", json!({ "name": "toolctl_status" })));
-    let heard = story.client_heard();
-    assert_eq!((said(&heard[0])["status"].clone(), heard.len()), (json!("running"), 1), "nothing changed");
-}
-
-#[test]
-fn the_status_waits_for_the_first_word_of_a_daemon() {
-    let mut story = story();
-    let status = || request(1, "tools/call", json!({ "name": "toolctl_status" }));
-    story.client(status());
-    assert_eq!(story.client_heard(), Vec::<Value>::new(), "there may be one");
-    assert_eq!(said(&story.up().client_heard()[0])["status"], "running");
-    assert_eq!(methods(&story.heard().1), Vec::<&str>::new());
-    // A connection alone does not say that the daemon will have us.
-    story.down().client(status());
-    story.pump.link_up("\"hello\"".into(), story.now);
-    assert_eq!(methods(&story.heard().1), ["-"], "it is not for the daemon");
-    story.pump.link_down(Trouble::refused("no such key"), story.now);
-    let heard = story.client_heard();
-    assert_eq!((said(&heard[0])["status"].clone(), heard.len()), (json!("denied"), 1));
+    assert_eq!(said(&story.client_heard()[0])["status"], "running");
 }
 
 #[test]
@@ -284,19 +272,16 @@ fn a_late_answer_does_not_reach_the_question_of_another_daemon() {
 #[test]
 fn a_key_that_is_refused_is_told_at_once() {
     let mut story = story();
-    story.up().client(request(1, "tools/list", json!({}))).client(request(2, "tools/call", json!({ "name": "t" })));
+    story.up_as("hello").client(request(1, "tools/list", json!({})));
+    story.client(request(2, "tools/call", json!({ "name": "t" })));
     let refusal = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": 401, "message": "no such key" } });
-    assert_eq!(story.pump.daemon_said(line(&refusal)), Verdict::Refused("no such key".to_owned()));
+    assert_eq!(story.pump.daemon_said(line(&refusal), story.now), Verdict::Refused("no such key".to_owned()));
     story.pump.nothing_ran();
     story.pump.link_down(Trouble::refused("no such key"), story.now);
     let heard = story.client_heard();
     assert!(heard[0]["result"]["tools"][0]["description"].as_str().unwrap().contains("does not accept the key"));
     assert_eq!(said(&heard[1])["effect"], "none");
-    assert_eq!(said(&heard[1])["status"], "denied");
-    story.client(request(3, "tools/call", json!({ "name": "toolctl_status" })));
-    let told = said(&story.client_heard()[0]);
-    assert_eq!((&told["status"], &told["code"]), (&json!("denied"), &json!("unauthenticated")));
-    assert_eq!(story.pump.daemon_said(Line::Whole("HTTP/1.1 400 Bad Request".into())), Verdict::Foreign);
+    assert_eq!(story.pump.daemon_said(Line::Whole("HTTP/1.1 400 Bad Request".into()), story.now), Verdict::Foreign);
 }
 
 #[test]
@@ -330,4 +315,82 @@ fn a_batch_is_taken_apart_where_it_is_known() {
     story.client(json!([request(1, "tools/list", json!({})), request(2, "ping", json!({}))]));
     let (client, daemon) = story.heard();
     assert_eq!((client, methods(&daemon)), (vec![result(2)], vec!["tools/list"]));
+}
+
+#[test]
+fn a_daemon_that_breaks_off_may_have_carried_out_what_it_was_sent() {
+    let mut story = story();
+    story.up().client(request(1, "tools/call", json!({ "name": "t" }))).heard();
+    let half = Line::Whole("{\"jsonrpc\":\"2.0\",\"id\":1,\"res".into());
+    assert_eq!(story.pump.daemon_said(half, story.now), Verdict::Broken);
+    let heard = story.down().later(Duration::from_secs(30)).client_heard();
+    assert_eq!(said(&heard[0])["effect"], "unknown");
+}
+
+#[test]
+fn the_next_daemon_is_told_what_was_cancelled_meanwhile() {
+    let mut story = story();
+    story.up().client(request(1, "tools/call", json!({ "name": "t" })));
+    story.down().client(request(2, "tools/call", json!({ "name": "t" })));
+    for id in [1, 2] {
+        let params = json!({ "requestId": id });
+        story.client(json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }));
+    }
+    assert!(!story.pump.has_work());
+    story.heard();
+    let daemon = story.up().heard().1;
+    assert_eq!(methods(&daemon), ["-", "tools/call", "notifications/cancelled"], "no daemon knows the second");
+    assert_eq!((&daemon[1]["id"], &daemon[2]["params"]["requestId"]), (&json!(1), &json!(1)));
+    assert_eq!(story.daemon(result(1)).client_heard(), Vec::<Value>::new());
+}
+
+#[test]
+fn any_answer_to_the_hello_is_a_refusal_and_too_many_of_them_pass() {
+    let fault = |code: i64| line(&json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": "m" } }));
+    for (code, verdict) in [(429, Verdict::Limited("m".into())), (403, Verdict::Refused("m".into()))] {
+        let mut story = story();
+        story.up_as("hello");
+        assert_eq!(story.pump.daemon_said(fault(code), story.now), verdict);
+        story.up().heard();
+        assert_eq!(story.pump.daemon_said(fault(code), story.now), Verdict::Fine, "it is about something else");
+        assert_eq!(story.client_heard().len(), 1);
+    }
+}
+
+#[test]
+fn a_call_is_not_sent_again_in_the_name_of_another() {
+    let mut story = story();
+    story.up().client(request(1, "tools/call", json!({ "name": "t" })));
+    story.down().heard();
+    let (client, daemon) = story.up_as("another").heard();
+    assert_eq!(methods(&daemon), ["-"]);
+    let told = said(&client[0]);
+    assert_eq!((&told["effect"], told.get("idempotency_key")), (&json!("unknown"), None));
+}
+
+#[test]
+fn a_daemon_that_is_stopped_is_given_up_and_one_that_works_is_not() {
+    let five = Duration::from_secs(5);
+    let mut story = story();
+    story.up().later(five * 20).client(request(1, "tools/call", json!({ "name": "t" }))).heard();
+    // A call that takes a minute.
+    for _ in 0..12 {
+        story.now += five;
+        assert_eq!(story.pump.tick(story.now), Verdict::Fine);
+        assert_eq!(story.pump.take_output().1, [PING], "it is asked");
+        story.daemon(result("toolctl-bridge-ping"));
+    }
+    // Then it is stopped, and so is every connection to it.
+    for _ in 0..3 {
+        story.now += five;
+        assert_eq!(story.pump.tick(story.now), Verdict::Fine);
+        story.now += five;
+        let verdict = story.pump.tick(story.now);
+        if verdict == Verdict::Silent {
+            story.down().up_as("hello");
+        }
+    }
+    let heard = story.later(five * 4).client_heard();
+    let told: Vec<_> = heard.iter().filter(|heard| heard["id"] == 1).collect();
+    assert_eq!((told.len(), &said(told[0])["effect"]), (1, &json!("unknown")));
 }

@@ -272,13 +272,17 @@ impl Conversation {
         if let Caller::Refused(fault) = &self.caller {
             return refuse(fault);
         }
-        let cost = u32::try_from(length.max(LEAST)).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(cost) else {
-            return refuse(&Fault::own(503, "too many requests of this conversation are under way"));
-        };
         let envelope = match Envelope::of(&request) {
             Ok(envelope) => envelope,
             Err(fault) => return refuse(&fault),
+        };
+        if request.method == "ping" && !envelope.is_modern(&request.method, None) {
+            // At once, however many calls wait for their turn: it asks whether anybody is there.
+            return Some(Begun::Answered(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, request.id)));
+        }
+        let cost = u32::try_from(length.max(LEAST)).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(cost) else {
+            return refuse(&Fault::own(503, "too many requests of this conversation are under way"));
         };
         if envelope.is_modern(&request.method, None) {
             let said = match envelope.said() {
