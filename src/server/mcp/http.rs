@@ -101,7 +101,9 @@ impl Endpoint {
 /// Requests of legacy clients that run, so that a notification can take them back: by session and id, with a
 /// serial that tells one from an older one of the same id. The newest is meant.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<HashMap<(String, String), (u64, Shutdown)>>>, Arc<AtomicU64>);
+struct Running(Arc<Mutex<Requests>>, Arc<AtomicU64>);
+
+type Requests = HashMap<(String, String), (u64, Shutdown)>;
 
 impl Running {
     fn begin(&self, session: &str, id: &str, gone: Shutdown) -> RunningRequest {

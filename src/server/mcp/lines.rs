@@ -63,7 +63,7 @@ impl Lines {
 }
 
 /// Takes what the client says. Over TCP, a client that nobody knows yet is held to the limits of a header block,
-/// and one that turns out to be nobody we know is told so once.
+/// and the first request of one that turns out to be nobody we know is its last.
 async fn listen<R: AsyncRead + Unpin>(mut conversation: Conversation, read: R, pace: Answering) {
     const LINGER: Duration = Duration::from_secs(1);
     let limits = conversation.limits();

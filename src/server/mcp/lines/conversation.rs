@@ -45,6 +45,7 @@ pub struct Conversation {
     lines: Arc<Lines>,
     presented: Presented,
     caller: Caller,
+    is_refused: bool,
     legacy: Legacy,
     asking: Asking,
     out: mpsc::Sender<Bytes>,
@@ -92,6 +93,7 @@ impl Conversation {
             lines,
             presented,
             caller: Caller::Unasked,
+            is_refused: false,
             legacy,
             asking,
             out,
@@ -113,9 +115,9 @@ impl Conversation {
         self.presented.uid.is_some()
     }
 
-    /// Whether it is known that nobody we know speaks.
+    /// Whether a request was refused because nobody we know speaks.
     pub const fn is_refused(&self) -> bool {
-        matches!(self.caller, Caller::Refused(_))
+        self.is_refused
     }
 
     /// Whether it is known who speaks.
@@ -285,6 +287,7 @@ impl Conversation {
         }
         let refuse = |fault: &Fault| Some(Begun::Answered(fault.answer(&request.id)));
         if let Caller::Refused(fault) = &self.caller {
+            self.is_refused = true;
             return refuse(fault);
         }
         let cost = u32::try_from(length.max(LEAST)).unwrap_or(u32::MAX);
