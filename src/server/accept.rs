@@ -10,9 +10,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::transport::{Connection, Listener, Stream};
 
@@ -30,6 +30,8 @@ pub struct Gate {
     /// The order to stop.
     pub shutdown: Shutdown,
     connections: Arc<Semaphore>,
+    /// The part of them that callers over the network may have: the rest is for this machine's own.
+    network: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
 }
 
@@ -38,8 +40,22 @@ impl Gate {
     pub fn new(limits: Limits, shutdown: Shutdown) -> Self {
         let connections = Arc::new(Semaphore::new(limits.connections));
         let refusals = Arc::new(Semaphore::new(limits.refusals));
-        Self { limits, shutdown, connections, refusals }
+        let network = Arc::new(Semaphore::new(limits.connections - limits.connections / 4));
+        Self { limits, shutdown, connections, network, refusals }
     }
+
+    /// A place for one more connection.
+    fn place(&self, from: Origin) -> Option<Place> {
+        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        let network = if from.is_network() { Some(take(&self.network)?) } else { None };
+        Some(Place { _any: take(&self.connections)?, _network: network })
+    }
+}
+
+/// The place of one connection, given back on drop.
+struct Place {
+    _any: OwnedSemaphorePermit,
+    _network: Option<OwnedSemaphorePermit>,
 }
 
 /// Takes connections and lets `answer` answer their HTTP requests, or `talk` have the conversations over lines,
@@ -110,11 +126,19 @@ fn admit<A, F, T, G>(
     G: Future<Output = ()> + Send + 'static,
 {
     let gate = Arc::clone(gate);
-    if let Ok(place) = Arc::clone(&gate.connections).try_acquire_owned() {
+    if let Some(place) = gate.place(from) {
         connections.spawn(async move {
-            // Whoever says nothing keeps its place, until the order to stop.
+            // A user of this machine who says nothing keeps its place; over the network nobody knows who it is.
+            let silence = async {
+                if from.is_network() {
+                    sleep(gate.limits.header_time).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
             let opened = tokio::select! {
                 opened = Opened::listen(connection.stream) => opened,
+                () = silence => Ok(None),
                 () = gate.shutdown.begun() => Ok(None),
             };
             match opened {

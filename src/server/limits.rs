@@ -6,11 +6,13 @@ use std::time::Duration;
 /// What one daemon takes on at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at once over all listeners; one more is told so (503) and closed.
+    /// Connections open at once over all listeners, at most three quarters of them over TCP; one more is told so
+    /// (503) and closed.
     pub connections: usize,
     /// Callers beyond [`Limits::connections`] that are told so at once; one more is closed without a word.
     pub refusals: usize,
-    /// From the first byte of a request to the end of its header block.
+    /// From the first byte of a request to the end of its header block; over TCP also from the beginning of a
+    /// connection to its first byte, and from there until a conversation over lines has shown who speaks.
     pub header_time: Duration,
     /// Bytes of a header block; more is 431.
     pub header_bytes: usize,

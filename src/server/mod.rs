@@ -121,6 +121,13 @@ pub struct Origin {
     address: Option<SocketAddr>,
 }
 
+impl Origin {
+    /// Whether it came over the network, where anybody can be.
+    const fn is_network(&self) -> bool {
+        self.address.is_some()
+    }
+}
+
 impl Door {
     fn new(pipeline: Arc<Pipeline>, settings: ServerSettings, seal: Seal, shutdown: Shutdown) -> Self {
         let limits = settings.limits;

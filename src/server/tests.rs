@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -16,6 +17,7 @@ use crate::transport::testing::{self, Caller};
 struct Daemon {
     _home: TempDir,
     path: PathBuf,
+    address: SocketAddr,
     shutdown: Shutdown,
     slow: Arc<Semaphore>,
     begun: Arc<Semaphore>,
@@ -27,6 +29,8 @@ impl Daemon {
         let home = tempfile::tempdir().unwrap();
         let path = testing::place(home.path());
         let listener = Listener::unix(&path).await.unwrap();
+        let network = Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = network.address().unwrap();
         let shutdown = Shutdown::new();
         let [slow, begun] = [(); 2].map(|()| Arc::new(Semaphore::new(0)));
         let gate = Arc::new(Gate::new(limits, shutdown.clone()));
@@ -45,8 +49,9 @@ impl Daemon {
                 }
             }
         };
+        tokio::spawn(accept::run(network, Arc::clone(&gate), answer.clone(), |_, _| async {}));
         let ended = tokio::spawn(accept::run(listener, gate, answer, |_, _| async {}));
-        Self { _home: home, path, shutdown, slow, begun, ended }
+        Self { _home: home, path, address, shutdown, slow, begun, ended }
     }
 
     async fn connect(&self) -> Caller {
@@ -167,6 +172,31 @@ async fn one_connection_too_many_is_told_so() {
 
     assert_eq!(status(&reply), "503");
     assert!(reply.contains("retry-after: 1\r\n") && reply.contains("\"code\":\"overloaded\""), "{reply}");
+}
+
+#[tokio::test]
+async fn callers_over_the_network_leave_room_for_this_machine() {
+    let daemon = Daemon::start(Limits { connections: 4, ..Limits::default() }).await;
+    let get = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut kept = Vec::new();
+    for expected in ["200", "200", "200", "503"] {
+        let mut caller = TcpStream::connect(daemon.address).await.unwrap();
+        caller.write_all(get).await.unwrap();
+        let mut reply = vec![0; 2_048];
+        let length = caller.read(&mut reply).await.unwrap();
+        assert_eq!(status(std::str::from_utf8(&reply[..length]).unwrap()), expected);
+        kept.push(caller);
+    }
+    let mut local = daemon.connect().await;
+    local.write_all(get).await.unwrap();
+    assert_eq!(status(&part(&mut local).await), "200");
+}
+
+#[tokio::test]
+async fn over_the_network_nobody_keeps_a_place_by_silence() {
+    let daemon = Daemon::start(Limits { header_time: SHORT, connections: 1, ..Limits::default() }).await;
+    let mut silent = TcpStream::connect(daemon.address).await.unwrap();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "closed without a word");
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub struct Exchange {
     pub outlet: Outlet,
     /// Given when the client took the request back, or (modern, over HTTP) hung up.
     pub gone: Shutdown,
+    /// Whether we notice that the client leaves, where leaving takes its request back.
+    pub shows_leaving: bool,
     /// Where answers to our own requests come in; none when this client cannot be asked.
     pub asks: Option<Asking>,
 }
@@ -55,6 +57,12 @@ impl Outlet {
     /// An outlet to an existing writer.
     pub const fn to(writer: mpsc::Sender<Bytes>) -> Self {
         Self(writer)
+    }
+
+    /// Sends one message if there is room for it at once.
+    pub fn offer(&self, message: Bytes) {
+        // A client that is gone, or far behind, can do without.
+        let _ = self.0.try_send(message);
     }
 
     /// Sends one message; whether somebody still reads.
@@ -104,9 +112,31 @@ impl Exchange {
         if !self.outlet.send(message.to_string().into()).await {
             return None;
         }
+        let mut asked = Asked { outlet: &self.outlet, id, is_over: false };
         tokio::select! {
-            answer = answer => answer.ok(),
+            answer = answer => {
+                asked.is_over = true;
+                answer.ok()
+            }
             () = self.gone.begun() => None,
+        }
+    }
+}
+
+/// A question that the client was asked. When nobody waits for its answer any more, the client is told so: its
+/// form need not stand there longer.
+struct Asked<'a> {
+    outlet: &'a Outlet,
+    id: String,
+    is_over: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let params = json!({ "requestId": self.id, "reason": "the answer is no longer waited for" });
+            let message = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+            self.outlet.offer(message.to_string().into());
         }
     }
 }

@@ -9,6 +9,7 @@ mod modern;
 mod stream;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -97,20 +98,25 @@ impl Endpoint {
     }
 }
 
-/// Requests of legacy clients that run, so that a notification can take them back: by session and id.
+/// Requests of legacy clients that run, so that a notification can take them back: by session and id, with a
+/// serial that tells one from an older one of the same id. The newest is meant.
 #[derive(Clone, Default)]
-struct Running(Arc<Mutex<HashMap<(String, String), Shutdown>>>);
+struct Running(Arc<Mutex<Requests>>, Arc<AtomicU64>);
+
+type Requests = HashMap<(String, String), (u64, Shutdown)>;
 
 impl Running {
     fn begin(&self, session: &str, id: &str, gone: Shutdown) -> RunningRequest {
         let key = (session.to_owned(), plain(id));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), gone);
-        RunningRequest { running: self.clone(), key }
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let serial = self.1.fetch_add(1, Ordering::Relaxed);
+        running.insert(key.clone(), (serial, gone));
+        RunningRequest { running: self.clone(), key, serial }
     }
 
     fn take_back(&self, session: &str, id: &str) {
         let key = (session.to_owned(), plain(id));
-        if let Some(gone) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        if let Some((_, gone)) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             gone.begin();
         }
     }
@@ -128,11 +134,15 @@ fn plain(id: &str) -> String {
 struct RunningRequest {
     running: Running,
     key: (String, String),
+    serial: u64,
 }
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.running.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        let mut running = self.running.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.get(&self.key).is_some_and(|(serial, _)| *serial == self.serial) {
+            running.remove(&self.key);
+        }
     }
 }
 

@@ -11,10 +11,12 @@ mod tests;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 use crate::pipeline::port::Presented;
 use crate::server::Limits;
@@ -60,17 +62,18 @@ impl Lines {
     }
 }
 
-/// Takes what the client says. Over TCP, a client that nobody knows yet is held to the limits of a header block.
+/// Takes what the client says. Over TCP, a client that nobody knows yet is held to the limits of a header block,
+/// and the first request of one that turns out to be nobody we know is its last.
 async fn listen<R: AsyncRead + Unpin>(mut conversation: Conversation, read: R, pace: Answering) {
+    const LINGER: Duration = Duration::from_secs(1);
     let limits = conversation.limits();
     let mut lines = lines::Lines::new(read, limits.header_bytes);
-    let mut is_trusted = conversation.is_local();
+    let (mut is_trusted, mut is_refused) = (conversation.is_local(), false);
     if is_trusted {
         lines.set_longest(limits.body_bytes);
         // From here on, half a line may take its time.
         pace.begin();
     }
-    let mut is_first = !is_trusted;
     loop {
         let line = tokio::select! {
             line = lines.next() => line,
@@ -87,12 +90,18 @@ async fn listen<R: AsyncRead + Unpin>(mut conversation: Conversation, read: R, p
         if !is_trusted && conversation.is_known() {
             is_trusted = true;
             lines.set_longest(limits.body_bytes);
-        }
-        if std::mem::take(&mut is_first) {
             pace.begin();
+        }
+        if !is_trusted && conversation.is_refused() {
+            is_refused = true;
+            break;
         }
     }
     conversation.end();
+    if is_refused {
+        // A connection that is closed over unread bytes may lose our last words.
+        let _ = timeout(limits.header_time.min(LINGER), async { while let Ok(Some(_)) = lines.next().await {} }).await;
+    }
 }
 
 /// Writes messages, each on a line of its own, as many at once as there are.

@@ -86,12 +86,13 @@ impl Governed {
             self.must_support_task(&name, exchange)?;
         }
         let modern = exchange.era() == Era::Modern;
-        let turn = Turn {
+        let mut turn = Turn {
             tool: &name,
             arguments: params.arguments,
             state: params.state.clone().filter(|_| modern),
             responses: params.responses.as_ref().and_then(Value::as_object).cloned().unwrap_or_default(),
             task,
+            resent: false,
         };
         if let Some(state) = &turn.state {
             return self.resume(&turn, state, exchange, reader).await;
@@ -101,6 +102,10 @@ impl Governed {
         let replied = match submission(params, tool.as_deref(), exchange, trace) {
             Ok(submission) => {
                 let key = submission.key.clone().or_else(own_key);
+                turn.resent = submission.labels.key_from == Some(carrier::BRIDGE);
+                if exchange.gone.has_begun() {
+                    return Err(Fault::own(499, "the request was taken back before it began: nothing has run"));
+                }
                 self.pipeline.submit(Submission { key, ..submission }).await.result
             }
             Err(no) => Err(no),

@@ -21,6 +21,9 @@ use super::super::exchange::Exchange;
 /// The argument that is offered to models.
 pub const ARGUMENT: &str = "idempotency_key";
 
+/// The word for a key that our own stdio bridge added.
+pub const BRIDGE: &str = "bridge";
+
 /// A key and where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
@@ -30,10 +33,33 @@ pub struct Carried {
     pub from: &'static str,
 }
 
-/// Whether the argument [`ARGUMENT`] is offered for `tool`: it changes something, and its own schema speaks of
-/// no such name.
+/// Whether the argument [`ARGUMENT`] is offered for `tool`: it changes something, and its own schema takes no
+/// argument of that name, so that none of the tool's own can be meant.
 pub fn is_offered(tool: &Tool) -> bool {
-    !tool.is_read_only() && !names(&tool.input_schema)
+    !tool.is_read_only() && is_closed(&tool.input_schema) && !names(&tool.input_schema)
+}
+
+/// Whether a schema refuses every argument that it does not name.
+fn is_closed(schema: &Value) -> bool {
+    let says_no = |word: &str| schema.get(word) == Some(&Value::Bool(false));
+    if schema.get("patternProperties").is_some() {
+        return false;
+    }
+    // `unevaluatedProperties` leaves alone what any part of the schema lets in.
+    says_no("additionalProperties") || (says_no("unevaluatedProperties") && !opens(schema))
+}
+
+/// Whether any part of a schema lets in names that it does not spell out.
+fn opens(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => members.iter().any(|(word, value)| match word.as_str() {
+            "patternProperties" => true,
+            "additionalProperties" | "unevaluatedProperties" => *value != Value::Bool(false),
+            _ => opens(value),
+        }),
+        Value::Array(items) => items.iter().any(opens),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// Whether a schema speaks of [`ARGUMENT`] anywhere, or counts or restricts the names of arguments.
@@ -116,7 +142,7 @@ fn derived(tool: &Tool, said: &Map<String, Value>) -> Result<Option<Carried>, De
     match said.get(meta::BRIDGE_KEY) {
         Some(value) => {
             let key = text("`_meta[\"dev.toolctl/bridge-key\"]`", value)?;
-            Ok(Some(Carried { key, from: "bridge" }))
+            Ok(Some(Carried { key, from: BRIDGE }))
         }
         None => Ok(None),
     }

@@ -4,7 +4,7 @@
 //! 1. A rule takes the caller's consent and the client can show a form: it is asked (`consent`).
 //! 2. The client knows tasks: it gets one, and polls (`tasks`, `legacy_tasks`).
 //! 3. The client knows `input_required` and forms: it is sent away and comes back a few times, each short.
-//! 4. Every other client is held for a moment.
+//! 4. Every other client is held for a moment, if we would notice that it leaves.
 //!
 //! Then, or when nobody was there to ask, the result says that nothing has run yet and how to go on.
 
@@ -44,6 +44,8 @@ pub(super) struct Turn<'a> {
     pub responses: Map<String, Value>,
     /// `task` of 2025-11-25: the client wants a task.
     pub task: bool,
+    /// Its key came from our own bridge: an earlier request with that key was this one, sent before.
+    pub resent: bool,
 }
 
 impl Turn<'_> {
@@ -56,7 +58,7 @@ impl Turn<'_> {
 /// A call that goes on, for the request that waits for it.
 struct Waiting {
     call: Call,
-    /// This request opened it: with the request the call is taken back.
+    /// This request opened it, as an earlier part of the same exchange: with the request the call is taken back.
     opened: bool,
     /// It was opened by an earlier request with the same key.
     replayed: bool,
@@ -99,7 +101,8 @@ impl Governed {
     ) -> Result<Body, Fault> {
         let rung = match reply {
             Reply::Pending { call, attached, audit } if goes_on(&call) => {
-                self.stand_by(turn, exchange, Waiting { call, opened: !attached, replayed: attached, audit }).await
+                let opened = !attached || (turn.resent && self.is_own(exchange, &call));
+                self.stand_by(turn, exchange, Waiting { call, opened, replayed: attached, audit }).await
             }
             reply => Ok(Rung::reply(reply)),
         };
@@ -110,6 +113,10 @@ impl Governed {
             Err(no) if turn.task => Err(legacy_tasks::refused(&no, reader)),
             Err(no) => result::refused(&no, reader),
         }
+    }
+
+    fn is_own(&self, exchange: &Exchange, call: &Call) -> bool {
+        self.pipeline.recognised(&exchange.presented).is_ok_and(|who| who.id == call.principal)
     }
 
     /// Goes on with an exchange: the call is the one of its first request, and nothing is submitted again.
@@ -140,7 +147,7 @@ impl Governed {
         let presented = exchange.presented.clone();
         let reply = self.pipeline.show(presented, state.call, Duration::ZERO).await.result?;
         let Reply::Pending { call, audit, .. } = reply else { return Ok(Rung::reply(reply)) };
-        let waiting = Waiting { call, opened: false, replayed: false, audit };
+        let waiting = Waiting { call, opened: state.opened, replayed: false, audit };
         match state.step {
             _ if !goes_on(&waiting.call) => Ok(Rung::reply(waiting.reply())),
             Step::Held(legs) => self.leg(turn, exchange, waiting, legs.saturating_add(1)).await,
@@ -148,7 +155,7 @@ impl Governed {
                 Said::Typed(typed) => match self.typed(exchange, waiting, &typed).await? {
                     Ok(reply) => Ok(Rung::reply(reply)),
                     Err(wrong) if times < TRIES && consent::is_wanted(&wrong.call) => {
-                        Ok(Rung::Body(self.form(turn, exchange, &wrong.call, times + 1)))
+                        Ok(Rung::Body(self.form(turn, exchange, &wrong, times + 1)))
                     }
                     Err(wrong) => Ok(Rung::reply(wrong.reply())),
                 },
@@ -162,7 +169,7 @@ impl Governed {
         let modern = exchange.era() == Era::Modern;
         if consent::is_wanted(&waiting.call) && consent::can_ask(exchange) {
             return if modern {
-                Ok(Rung::Body(self.form(turn, exchange, &waiting.call, 1)))
+                Ok(Rung::Body(self.form(turn, exchange, &waiting, 1)))
             } else {
                 self.ask(exchange, waiting).await.map(Rung::reply)
             };
@@ -173,7 +180,7 @@ impl Governed {
         if tasks::are_known(exchange) {
             return Ok(Rung::Body(tasks::created(self, &waiting.call, waiting.audit)));
         }
-        if modern && exchange.capability("elicitation").is_some() {
+        if modern && exchange.shows_leaving && exchange.capability("elicitation").is_some() {
             return self.leg(turn, exchange, waiting, 1).await;
         }
         self.held(exchange, waiting, self.patience).await.map(Rung::reply)
@@ -181,26 +188,28 @@ impl Governed {
 
     /// One short wait of a client that comes back, the `nth`.
     async fn leg(&self, turn: &Turn<'_>, exchange: &Exchange, waiting: Waiting, nth: u8) -> Result<Rung, Denial> {
+        let opened = waiting.opened;
         let reply = self.held(exchange, waiting, self.patience / u32::from(LEGS)).await?;
         match &reply {
             Reply::Pending { call, .. } if nth < LEGS && goes_on(call) => {
-                Ok(Rung::Body(self.come_again(turn, call, Step::Held(nth), None)))
+                Ok(Rung::Body(self.come_again(turn, call, opened, Step::Held(nth), None)))
             }
             _ => Ok(Rung::reply(reply)),
         }
     }
 
     /// Asks a modern client, by a result, to let somebody type the digest.
-    fn form(&self, turn: &Turn<'_>, exchange: &Exchange, call: &Call, times: u8) -> Body {
+    fn form(&self, turn: &Turn<'_>, exchange: &Exchange, waiting: &Waiting, times: u8) -> Body {
         let question = json!({
             "method": "elicitation/create",
-            "params": consent::question(call, exchange.version, times > 1),
+            "params": consent::question(&waiting.call, exchange.version, times > 1),
         });
-        self.come_again(turn, call, Step::Asked(times), Some(json!({ (consent::QUESTION): question })))
+        let ask = json!({ (consent::QUESTION): question });
+        self.come_again(turn, &waiting.call, waiting.opened, Step::Asked(times), Some(ask))
     }
 
-    fn come_again(&self, turn: &Turn<'_>, call: &Call, step: Step, ask: Option<Value>) -> Body {
-        let state = State { call: call.id, caller: call.principal.clone(), request: turn.request(), step };
+    fn come_again(&self, turn: &Turn<'_>, call: &Call, opened: bool, step: Step, ask: Option<Value>) -> Body {
+        let state = State { call: call.id, caller: call.principal.clone(), request: turn.request(), step, opened };
         let mut members = json!({ "requestState": state.close(&self.seal, self.pipeline.now()) });
         if let (Some(ask), Some(members)) = (ask, members.as_object_mut()) {
             members.insert("inputRequests".to_owned(), ask);
@@ -269,12 +278,15 @@ impl Governed {
         }
     }
 
-    /// Waits up to `wait` for the end. When the client takes its request back and this request opened the call,
+    /// Waits up to `wait` for the end; not for people when nobody would notice that the client has left, for it
+    /// could not take its call back by that. When the client takes its request back and this request opened the call,
     /// the call goes with it, if it has not started.
     async fn held(&self, exchange: &Exchange, waiting: Waiting, wait: Duration) -> Result<Reply, Denial> {
         if !goes_on(&waiting.call) {
             return Ok(waiting.reply());
         }
+        let for_people = matches!(waiting.call.state, CallState::AwaitingApproval);
+        let wait = if for_people && !exchange.shows_leaving { Duration::ZERO } else { wait };
         let waiting = match self.hold(exchange, waiting.call.id, wait).await.result {
             Ok(reply) => waiting.now(reply),
             Err(no) if no.code == Code::Unauthenticated => return Err(no),

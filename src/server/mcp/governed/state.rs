@@ -29,6 +29,9 @@ pub struct State {
     pub request: Digest,
     /// What the client was asked for.
     pub step: Step,
+    /// Its first request opened the call: who takes a later one back takes the call back.
+    #[serde(default)]
+    pub opened: bool,
 }
 
 /// What the client was asked for.
@@ -91,7 +94,7 @@ mod tests {
         let about = State::about("t", &json!({"b": 1, "a": 2.0}));
         assert_eq!(State::about("t", &json!({"a": 2, "b": 1})), about, "the same request in other words");
         let (call, step) = (CallId::from_bytes([7; 16]), Step::Held(3));
-        let state = State { call, caller: anna.clone(), request: about, step };
+        let state = State { call, caller: anna.clone(), request: about, step, opened: true };
         let text = state.close(&seal, NOW);
         let open =
             |seal: &Seal, text: &str, who, about, now| State::open(seal, text, who, about, now).map_err(|no| no.code);

@@ -58,6 +58,7 @@ fn exchange(name: &str, version: Version, extra: Extra) -> (Exchange, mpsc::Rece
         header_trace: extra.header_trace.map(str::to_owned),
         outlet,
         gone: Shutdown::new(),
+        shows_leaving: true,
         asks: None,
     };
     (exchange, messages)

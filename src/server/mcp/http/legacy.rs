@@ -91,6 +91,7 @@ impl Endpoint {
             header_trace: headers::owned(&arrival.headers, &headers::TRACE).unwrap_or_default(),
             outlet,
             gone,
+            shows_leaving: true,
             asks,
         };
         Ok((exchange, running))
@@ -207,6 +208,7 @@ impl Endpoint {
             header_trace: None,
             outlet,
             gone: gone.clone(),
+            shows_leaving: true,
             asks: None,
         };
         let mcp = Arc::clone(&self.mcp);

@@ -15,7 +15,7 @@ use super::{Arrival, Endpoint, challenge, refusal};
 
 impl Endpoint {
     /// Answers a modern request. A session id is ignored.
-    pub(super) async fn modern(&self, request: Request, envelope: Envelope, arrival: Arrival) -> Reply {
+    pub(super) async fn modern(&self, request: Request, envelope: Envelope, mut arrival: Arrival) -> Reply {
         let accepts = Accepts::of(&arrival.headers);
         let checked = self.checked(&request, &envelope, &arrival).and_then(|said| {
             let listens = request.method == "subscriptions/listen";
@@ -28,6 +28,16 @@ impl Endpoint {
             Ok(checked) => checked,
             Err(fault) => return refusal(&request.id, &fault),
         };
+        if request.method == "subscriptions/listen" {
+            // A stream from the start: it never counts among the requests.
+            match Arc::clone(&self.waiters).try_acquire_owned() {
+                Ok(place) => arrival.slot = place,
+                Err(_) => {
+                    let fault = Fault::own(503, "too many streams are open already: try again later");
+                    return refusal(&request.id, &fault);
+                }
+            }
+        }
         let (outlet, messages) = Outlet::new();
         let gone = Shutdown::new();
         let exchange = Exchange {
@@ -43,6 +53,7 @@ impl Endpoint {
             header_trace: headers::owned(&arrival.headers, &headers::TRACE).unwrap_or_default(),
             outlet,
             gone: gone.clone(),
+            shows_leaving: accepts.stream,
             asks: None,
         };
         let mcp = Arc::clone(&self.mcp);

@@ -50,7 +50,8 @@ impl Work {
         Self { future: Some(Box::pin(future)), take_back, slot: Some(slot) }
     }
 
-    /// Counts it among the waiters from here on, when there is room.
+    /// Counts it among the waiters from here on. What has begun is not refused any more: when there is no room, it
+    /// keeps its place among the requests.
     pub fn waits(&mut self, waiters: &Arc<Semaphore>) {
         if let Ok(place) = Arc::clone(waiters).try_acquire_owned() {
             self.slot = Some(place);

@@ -73,6 +73,7 @@ impl Service for Arc<Stage> {
                     Some(Ok(answer)) => Ok(Body::written(format!(r#""answered":{}"#, answer.get()))),
                     other => Ok(Body::of(&json!({"asked": other.is_some()}))),
                 },
+                "leaving" => Ok(Body::of(&json!({"shown": exchange.shows_leaving}))),
                 "capable" => Ok(Body::of(&*exchange.capabilities)),
                 _ => Err(Fault::method_not_found(&request.method)),
             };
@@ -401,4 +402,38 @@ async fn the_requests_of_a_batch_run_together_and_their_answers_stand_in_order()
     assert_eq!((status, ids), (200, vec![json!(1), json!(2), json!(3), json!(null)]));
     let told = house.post(&[], &json!([{"jsonrpc": "2.0", "method": "n"}])).await;
     assert_eq!(told.status(), 202);
+}
+
+#[tokio::test]
+async fn one_listener_too_many_is_told_so() {
+    let house = House::new();
+    let _all = house.endpoint.waiters.acquire_many(8).await.unwrap();
+    let listen = modern("subscriptions/listen", json!({"notifications": {}}));
+    let (status, body) = read(house.post(&[BOTH, MODERN, ("mcp-method", "subscriptions/listen")], &listen).await).await;
+    assert_eq!((status, &body["id"], &body["error"]["code"]), (503, &json!(7), &json!(503)));
+}
+
+#[tokio::test]
+async fn only_who_reads_streams_shows_that_it_leaves() {
+    let house = House::new();
+    for (accept, shown) in [(BOTH, true), (("accept", "application/json"), false), (("accept", "*/*"), false)] {
+        let reply = house.post(&[accept, MODERN, ("mcp-method", "leaving")], &modern("leaving", json!({}))).await;
+        assert_eq!(read(reply).await.1["result"]["shown"], shown, "{accept:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_a_request_leaves_another_of_the_same_id_alone() {
+    let house = House::new();
+    let session = house.session().await;
+    let headers = [BOTH, ("mcp-session-id", session.as_str())];
+    let mut first = house.post(&headers, &request("slow", json!({}))).await;
+    let mut second = house.post(&headers, &request("slow", json!({}))).await;
+    house.stage.go.notify_one();
+    assert_eq!(event(&mut first).await["id"], 7);
+    let cancelled = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    assert_eq!(house.post(&headers, &cancelled).await.status(), 202);
+    assert_eq!(event(&mut second).await["id"], 7);
+    assert_eq!(house.stage.gone.load(Ordering::SeqCst), 1);
+    assert!(house.endpoint.running.0.lock().unwrap().is_empty());
 }

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::sleep;
 
 use crate::api::mcp::{Fault, HELLO, Version, salvage};
 use crate::pipeline::port::Presented;
@@ -22,6 +24,12 @@ use super::Lines;
 
 /// Requests of one conversation that run at once; more wait for their turn.
 const AT_ONCE: usize = 64;
+
+/// Streams of changes that one conversation may have open at once.
+const LISTENS: usize = 16;
+
+/// How long a request may take before it counts among the waiters, as over HTTP.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Room for the requests of one conversation that run or wait, in bytes; one that finds none is refused.
 const ROOM: usize = 16 << 20;
@@ -37,11 +45,13 @@ pub struct Conversation {
     lines: Arc<Lines>,
     presented: Presented,
     caller: Caller,
+    is_refused: bool,
     legacy: Legacy,
     asking: Asking,
     out: mpsc::Sender<Bytes>,
     flights: Flights,
     turns: Arc<Semaphore>,
+    listens: Arc<Semaphore>,
     room: Arc<Semaphore>,
     /// Given when the client says no more: nothing is left to be told about changes.
     silent: Shutdown,
@@ -83,11 +93,13 @@ impl Conversation {
             lines,
             presented,
             caller: Caller::Unasked,
+            is_refused: false,
             legacy,
             asking,
             out,
             flights: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            listens: Arc::new(Semaphore::new(LISTENS)),
             room: Arc::new(Semaphore::new(ROOM)),
             silent: Shutdown::new(),
         }
@@ -101,6 +113,11 @@ impl Conversation {
     /// Whether the other end is a user of this machine, whom our socket let in.
     pub const fn is_local(&self) -> bool {
         self.presented.uid.is_some()
+    }
+
+    /// Whether a request was refused because nobody we know speaks.
+    pub const fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     /// Whether it is known who speaks.
@@ -270,6 +287,7 @@ impl Conversation {
         }
         let refuse = |fault: &Fault| Some(Begun::Answered(fault.answer(&request.id)));
         if let Caller::Refused(fault) = &self.caller {
+            self.is_refused = true;
             return refuse(fault);
         }
         let envelope = match Envelope::of(&request) {
@@ -316,6 +334,7 @@ impl Conversation {
             header_trace: None,
             outlet: Outlet::to(self.out.clone()),
             gone: Shutdown::new(),
+            shows_leaving: true,
             asks: Some(self.asking.clone()),
         }
     }
@@ -370,17 +389,39 @@ impl Conversation {
             let fault = Fault::invalid_request("a request with this id is still under way");
             return Some(Begun::Answered(fault.answer(&request.id)));
         }
+        let turn = if is_stream {
+            match self.listen() {
+                Ok(turn) => turn,
+                Err(fault) => return Some(Begun::Answered(fault.answer(&request.id))),
+            }
+        } else {
+            Turn::Awaited(Arc::clone(&self.turns))
+        };
         flights.insert(name.clone(), flight);
         drop(flights);
         Some(Begun::Running(Box::new(Answering {
             request,
             exchange,
             lines: Arc::clone(&self.lines),
-            turns: (!is_stream).then(|| Arc::clone(&self.turns)),
+            turn,
             cancelled,
             landing: Landing { flights: Arc::clone(&self.flights), name },
             room,
         })))
+    }
+
+    /// The places of one more stream of changes.
+    ///
+    /// # Errors
+    /// 503 when this conversation has enough of them, or the daemon has.
+    fn listen(&self) -> Result<Turn, Fault> {
+        let of_conversation = Arc::clone(&self.listens).try_acquire_owned().map_err(|_| {
+            Fault::own(503, format!("this conversation listens {LISTENS} times already: end one of them first"))
+        })?;
+        let of_daemon = Arc::clone(&self.lines.waiters)
+            .try_acquire_owned()
+            .map_err(|_| Fault::own(503, "too many streams are open already: try again later"))?;
+        Ok(Turn::Given { of_conversation, of_daemon })
     }
 
     /// Says one message; nobody may be there to hear it.
@@ -397,13 +438,20 @@ enum Begun {
     Running(Box<Answering>),
 }
 
+/// A request's place among those that are answered at once.
+enum Turn {
+    /// It waits for one.
+    Awaited(Arc<Semaphore>),
+    /// A stream has one from the start.
+    Given { of_conversation: OwnedSemaphorePermit, of_daemon: OwnedSemaphorePermit },
+}
+
 /// A request that will be answered.
 struct Answering {
     request: Request,
     exchange: Exchange,
     lines: Arc<Lines>,
-    /// Where to wait for its turn; streams need none.
-    turns: Option<Arc<Semaphore>>,
+    turn: Turn,
     cancelled: Arc<AtomicBool>,
     landing: Landing,
     room: OwnedSemaphorePermit,
@@ -413,32 +461,56 @@ struct Answering {
 /// so that a client that reads nothing makes us hold no more.
 struct Answered {
     /// None for a client that wants none any more, or when the daemon stops before the turn of this request: the
-    /// end of the stream tells so, and nothing has begun.
+    /// end of the stream tells so. What was not begun by then never is.
     text: Option<String>,
     held: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 impl Answering {
     async fn answer(self: Box<Self>) -> Answered {
-        let Self { request, exchange, lines, turns, cancelled, landing, room } = *self;
-        let slots = if turns.is_some() { &lines.requests } else { &lines.waiters };
-        let turn = async {
-            let turn = match turns {
-                Some(turns) => turns.acquire_owned().await.ok(),
-                None => None,
-            };
-            (turn, Arc::clone(slots).acquire_owned().await.ok())
-        };
-        let (turn, _slot) = tokio::select! {
-            biased;
-            () = lines.mcp.shutdown.begun() => return Answered { text: None, held: (room, None) },
-            held = turn => held,
+        let Self { request, exchange, lines, turn, cancelled, landing, room } = *self;
+        let gone = exchange.gone.clone();
+        let (turn, mut slot) = match turn {
+            Turn::Given { of_conversation, of_daemon } => (Some(of_conversation), Some(of_daemon)),
+            Turn::Awaited(turns) => {
+                let turn = async {
+                    let turn = turns.acquire_owned().await.ok();
+                    (turn, Arc::clone(&lines.requests).acquire_owned().await.ok())
+                };
+                let held = tokio::select! {
+                    biased;
+                    () = lines.mcp.shutdown.begun() => None,
+                    () = gone.begun() => None,
+                    held = turn => Some(held),
+                };
+                // Whoever took it back while it waited does not want it to begin.
+                match held.filter(|_| !gone.has_begun()) {
+                    Some(held) => held,
+                    None => return Answered { text: None, held: (room, None) },
+                }
+            }
         };
         let id = request.id.clone();
         // On a task of its own: what fails there is still answered here.
         let mcp = Arc::clone(&lines.mcp);
-        let responding = tokio::spawn(async move { mcp.respond(request, exchange).await.1 });
-        let text = match responding.await {
+        let mut responding = tokio::spawn(async move { mcp.respond(request, exchange).await.1 });
+        let quick = tokio::select! {
+            biased;
+            answered = &mut responding => Some(answered),
+            () = sleep(PATIENCE) => None,
+        };
+        let answered = match quick {
+            Some(answered) => answered,
+            None => {
+                // What has begun is not refused any more: without a place among the waiters it keeps the one it has.
+                if let Ok(place) = Arc::clone(&lines.waiters).try_acquire_owned() {
+                    slot = Some(place);
+                }
+                responding.await
+            }
+        };
+        drop(slot);
+        let text = match answered {
             Ok(text) => text,
             Err(error) => {
                 tracing::error!("answering a request failed: {error}");

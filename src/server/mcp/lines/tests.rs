@@ -330,10 +330,14 @@ async fn a_key_in_the_first_message_says_who_speaks() {
         assert_eq!(client.hears_error().await, (Value::Null, 401));
         client.request(1, "initialize", json!({})).await;
         assert_eq!(client.hears_error().await, (json!(1), 401));
+        if uid.is_none() {
+            client.hears_the_end().await;
+        }
     }
     let mut client = Client::connect(None, Limits::default());
     client.request(1, "server/discover", modern()).await;
     assert_eq!(client.hears_error().await, (json!(1), 401), "over TCP a key is needed");
+    client.hears_the_end().await;
 }
 
 #[tokio::test]
@@ -346,6 +350,11 @@ async fn nobody_holds_much_before_they_are_known() {
 
     let mut client = Client::connect(None, limits);
     client.raw(b"{\"half").await;
+    client.hears_the_end().await;
+
+    let mut client = Client::connect(None, limits);
+    client.raw(b"{}\n").await;
+    assert_eq!(client.hears_error().await, (Value::Null, -32_600));
     client.hears_the_end().await;
 }
 
@@ -362,4 +371,52 @@ async fn a_daemon_that_stops_answers_what_runs_and_nothing_new() {
     client.stand.let_go.add_permits(1);
     assert_eq!(client.hears().await["id"], 1);
     client.hears_the_end().await;
+}
+
+#[tokio::test]
+async fn what_is_taken_back_before_its_turn_never_begins() {
+    let limits = Limits { requests: 1, ..Limits::default() };
+    let mut client = Client::connect(LOCAL, limits);
+    client.request(1, "slow", json!({})).await;
+    client.stand.begun.acquire().await.unwrap().forget();
+    client.request(2, "slow", json!({})).await;
+    client.say(json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 2 } })).await;
+    client.raw(b"nonsense\n").await;
+    assert_eq!(client.hears_error().await, (Value::Null, -32_700), "what came before it is read");
+    client.stand.let_go.add_permits(1);
+    assert_eq!(client.hears().await["id"], 1);
+    client.request(3, "who", json!({})).await;
+    assert_eq!(client.hears().await["id"], 3);
+    assert_eq!(client.stand.begun.available_permits(), 1, "only the last one");
+}
+
+#[tokio::test]
+async fn a_conversation_listens_a_bounded_number_of_times() {
+    let mut listen = modern();
+    listen["notifications"] = json!({});
+    for (limits, most) in [(Limits::default(), 16), (Limits { waiters: 2, ..Limits::default() }, 2)] {
+        let mut client = Client::connect(LOCAL, limits);
+        for id in 0..most {
+            client.request(id, "subscriptions/listen", listen.clone()).await;
+            assert_eq!(client.hears().await["method"], "notifications/subscriptions/acknowledged");
+        }
+        client.request(most, "subscriptions/listen", listen.clone()).await;
+        assert_eq!(client.hears_error().await, (json!(most), 503));
+        client
+            .say(json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 0 } }))
+            .await;
+        client.request("other", "server/discover", modern()).await;
+        assert_eq!(client.hears().await["id"], "other", "the rest goes on");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_takes_long_makes_room_for_others() {
+    let limits = Limits { requests: 1, ..Limits::default() };
+    let mut client = Client::connect(LOCAL, limits);
+    client.request(1, "slow", json!({})).await;
+    client.request(2, "who", json!({})).await;
+    assert_eq!(client.hears().await["id"], 2);
+    client.stand.let_go.add_permits(1);
+    assert_eq!(client.hears().await["id"], 1);
 }

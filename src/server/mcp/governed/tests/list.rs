@@ -125,13 +125,21 @@ async fn a_follower_hears_only_of_what_it_sees() {
 #[test]
 fn a_key_is_offered_where_it_disturbs_nothing() {
     let tool = |schema: Value| Tool { input_schema: schema, ..super::tool("send_message") };
+    let closed = |mut schema: Value| {
+        schema["additionalProperties"] = json!(false);
+        schema
+    };
     let cases: HashMap<&str, (Value, bool)> = HashMap::from([
-        ("plain", (json!({"type": "object"}), true)),
+        ("open", (json!({"type": "object"}), false)),
+        ("open by its word", (json!({"type": "object", "additionalProperties": true}), false)),
         ("closed", (json!({"type": "object", "additionalProperties": false}), true)),
-        ("own", (json!({"type": "object", "properties": {"idempotency_key": {"type": "integer"}}}), false)),
-        ("required by a part", (json!({"type": "object", "allOf": [{"required": ["idempotency_key"]}]}), false)),
-        ("counted", (json!({"type": "object", "maxProperties": 2}), false)),
-        ("named by a rule", (json!({"type": "object", "propertyNames": {"pattern": "^x"}}), false)),
+        ("closed as a whole", (json!({"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": false}), true)),
+        ("opened by a part", (json!({"allOf": [{"additionalProperties": {}}], "unevaluatedProperties": false}), false)),
+        ("own", (closed(json!({"properties": {"idempotency_key": {"type": "integer"}}})), false)),
+        ("required by a part", (closed(json!({"allOf": [{"required": ["idempotency_key"]}]})), false)),
+        ("counted", (closed(json!({"maxProperties": 2})), false)),
+        ("named by a rule", (closed(json!({"propertyNames": {"pattern": "^x"}})), false)),
+        ("open to a pattern", (closed(json!({"patternProperties": {"_key$": {}}})), false)),
     ]);
     for (case, (schema, offered)) in cases {
         assert_eq!(carrier::is_offered(&tool(schema)), offered, "{case}");

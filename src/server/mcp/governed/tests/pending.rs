@@ -65,7 +65,13 @@ async fn a_form_that_nobody_answers_leaves_the_call_to_people() {
     let mut answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(text(&answer["result"].take())["status"], "approval_pending");
     let asked: Value = serde_json::from_slice(&messages.recv().await.unwrap()).unwrap();
-    assert_eq!((&asked["method"], messages.recv().await), (&json!("elicitation/create"), None), "asked once");
+    assert_eq!(asked["method"], "elicitation/create");
+    let overtaken: Value = serde_json::from_slice(&messages.recv().await.unwrap()).unwrap();
+    assert_eq!(
+        (&overtaken["method"], &overtaken["params"]["requestId"]),
+        (&json!("notifications/cancelled"), &asked["id"])
+    );
+    assert_eq!(messages.recv().await, None, "asked once");
     assert_eq!(house.only_call().await.state, CallState::AwaitingApproval);
 }
 
@@ -179,4 +185,82 @@ async fn tasks_are_listed_page_by_page_and_only_ones_own() {
     let task = json!({ "name": "update_customer_status", "arguments": status(), "task": {} }).to_string();
     let denied = house.ask("user:anna", legacy, "tools/call", &task, Extra::default()).await;
     assert_eq!(denied["error"]["data"]["code"], "policy-denied", "{denied}");
+}
+
+/// The same house with a door that holds calls for long.
+fn patient(house: &House) -> Arc<Mcp> {
+    let seal = Seal::new([7; 32]);
+    let service = Arc::new(Governed::new(Arc::clone(&house.world.path), seal.clone(), super::hold::LONGEST));
+    Arc::new(Mcp { service, seal, asks: Arc::default(), shutdown: Shutdown::new() })
+}
+
+/// Sends the call through `mcp` and takes it back once the client is told that it waits.
+async fn taken_back(mcp: &Mcp, capabilities: &Value, said: Value, params: &Value) {
+    let (exchange, mut messages) = exchange("agent:x", MODERN, Extra { meta: said, ..Extra::default() });
+    let capabilities = Arc::new(capabilities.as_object().unwrap().clone());
+    let gone = exchange.gone.clone();
+    let exchange = Exchange { capabilities, ..exchange };
+    let leave = async {
+        messages.recv().await.expect("a sign that it waits");
+        gone.begin();
+    };
+    tokio::join!(mcp.respond(request("tools/call", &params.to_string()), exchange), leave);
+}
+
+#[tokio::test]
+async fn a_call_that_a_bridge_sent_again_is_taken_back_with_its_request() {
+    let house = house().await;
+    let call = json!({ "name": RAISE, "arguments": status() });
+    let said = json!({ (meta::BRIDGE_KEY): "b", (meta::PROGRESS_TOKEN): 1 });
+    let extra = Extra { meta: said.clone(), ..Extra::default() };
+    house.ask("agent:x", MODERN, "tools/call", &call.to_string(), extra).await;
+    assert_eq!(house.only_call().await.state, CallState::AwaitingApproval);
+    taken_back(&patient(&house), &json!({}), said, &call).await;
+    assert!(matches!(house.only_call().await.state, CallState::Closed(Outcome::Cancelled { .. })));
+}
+
+#[tokio::test]
+async fn a_call_that_an_earlier_request_opened_is_left_alone() {
+    let house = house().await;
+    house.with(MODERN, &json!({}), "tools/call", &raise()).await;
+    taken_back(&patient(&house), &json!({}), json!({ (meta::PROGRESS_TOKEN): 1 }), &raise()).await;
+    assert_eq!(house.only_call().await.state, CallState::AwaitingApproval, "an earlier request opened it");
+}
+
+#[tokio::test]
+async fn a_later_leg_takes_back_the_call_that_the_first_one_opened() {
+    let house = house().await;
+    let forms = json!({ "elicitation": {} });
+    let mut call = raise();
+    let first = house.with(MODERN, &forms, "tools/call", &call).await["result"].take();
+    assert_eq!(first["resultType"], "input_required");
+    call["requestState"] = first["requestState"].clone();
+    taken_back(&patient(&house), &forms, json!({ (meta::PROGRESS_TOKEN): 1 }), &call).await;
+    assert!(matches!(house.only_call().await.state, CallState::Closed(Outcome::Cancelled { .. })));
+}
+
+#[tokio::test]
+async fn who_would_leave_unnoticed_is_not_held() {
+    let house = house().await;
+    let mcp = patient(&house);
+    for capabilities in [json!({}), json!({ "elicitation": {} })] {
+        let said = Extra { meta: json!({ (meta::PROGRESS_TOKEN): 1 }), ..Extra::default() };
+        let (exchange, mut messages) = exchange("agent:x", MODERN, said);
+        let capabilities = Arc::new(capabilities.as_object().unwrap().clone());
+        let exchange = Exchange { capabilities, shows_leaving: false, ..exchange };
+        let (_, answer) = mcp.respond(request("tools/call", &raise().to_string()), exchange).await;
+        let mut answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(text(&answer["result"].take())["status"], "approval_pending");
+        assert_eq!(messages.recv().await, None, "no time passed");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_gone_is_not_submitted() {
+    let house = house().await;
+    let (exchange, _messages) = exchange("agent:x", MODERN, Extra::default());
+    exchange.gone.begin();
+    let params = json!({ "name": "send_message", "arguments": message() }).to_string();
+    let (status, _) = house.mcp.respond(request("tools/call", &params), exchange).await;
+    assert_eq!((status, house.world.runs()), (499, 0));
 }
