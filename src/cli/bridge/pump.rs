@@ -4,20 +4,19 @@
 //! A request stays here until it is answered, so that the next daemon can be sent it again. That is safe: each
 //! call carries a key, the client's or one made here, under which the daemon runs it once.
 
+mod client;
+mod daemon;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde_json::Value;
-use serde_json::value::RawValue;
 
-use super::glance::{Glance, Params, glance, replaced, same, with_meta};
 use super::pending::{Kind, Patience, Pending, Sending, Shown};
-use super::stand_in::{self, STATUS_TOOL, Sent};
+use super::stand_in::{self, Sent};
 use super::trouble::Trouble;
 use super::watch::{SILENCE, Silence, Watch};
-use crate::api::mcp::{Era, Fault, Version, meta, salvage};
-use crate::transport::lines::Line;
+use crate::api::mcp::{Fault, Version};
 
 /// The most requests that wait for answers at once.
 const MOST_PENDING: usize = 1_024;
@@ -143,127 +142,6 @@ impl Pump {
     /// Whether a daemon that says nothing keeps somebody waiting.
     fn is_watching(&self) -> bool {
         self.link == Link::Up && self.has_work()
-    }
-
-    /// Takes a line of the client.
-    pub fn client_said(&mut self, line: Line, now: Instant) {
-        let bytes = match line {
-            Line::Whole(bytes) => bytes,
-            Line::TooLong { head, tail } => {
-                let fault = Fault::own(413, "a message of this length is not taken");
-                return self.say(fault.answer(&salvage::id(&head, &tail)));
-            }
-        };
-        if bytes.starts_with(b"[") { self.batch(&bytes, now) } else { self.message(bytes, now) }
-    }
-
-    /// Takes the messages of a batch (2025-03-26 and older) one by one.
-    fn batch(&mut self, bytes: &[u8], now: Instant) {
-        let knows = self.legacy.as_ref().is_some_and(|legacy| legacy.version <= Version::V2025_03_26);
-        match serde_json::from_slice::<Vec<Box<RawValue>>>(bytes) {
-            Ok(parts) if knows && !parts.is_empty() => {
-                for part in parts {
-                    self.message(Bytes::copy_from_slice(part.get().as_bytes()), now);
-                }
-            }
-            Ok(_) => self.say(Fault::invalid_request("a batch is not part of this revision").answer("null")),
-            Err(error) => self.say(Fault::parse(format!("not JSON: {error}")).answer("null")),
-        }
-    }
-
-    fn message(&mut self, line: Bytes, now: Instant) {
-        match glance(&line) {
-            Ok(Glance::Request { id, method, params }) => self.request(line.clone(), id, &method, params, now),
-            Ok(Glance::Notification { method, params }) => self.notification(line.clone(), &method, params),
-            Ok(Glance::Response { id, .. }) => {
-                // Only the daemon that asked is told, whatever the next one has asked meanwhile.
-                let asked = self.asks.remove(&same(id)).filter(|_| self.link == Link::Up);
-                self.to_daemon.extend(asked.and_then(|original| replaced(&line, id, &original)));
-            }
-            Err((id, fault)) => self.say(fault.answer(&id)),
-        }
-    }
-
-    fn request(&mut self, mut line: Bytes, id: &str, method: &str, params: Option<&str>, now: Instant) {
-        let key = same(id);
-        if self.pending.iter().any(|pending| pending.same == key) {
-            return self.say(Fault::invalid_request("a request with this id is still under way").answer(id));
-        }
-        if self.pending.len() >= MOST_PENDING {
-            return self.say(Fault::own(503, "too many requests are under way").answer(id));
-        }
-        let kind = match method {
-            "ping" if Params::of(params).era() == Era::Legacy => return self.say(stand_in::pong(id)),
-            "server/discover" => match unspoken(&Params::of(params)) {
-                Some(fault) => return self.say(fault.answer(id)),
-                None => Kind::Discover,
-            },
-            "initialize" if Params::of(params).era() == Era::Legacy => {
-                self.open_legacy(line.clone(), &key, &Params::of(params));
-                Kind::Initialize
-            }
-            "tools/list" => Kind::Tools,
-            "tools/call" => {
-                let seen = Params::of(params);
-                let is_status = seen.name.as_deref() == Some(STATUS_TOOL);
-                let mut given = None;
-                if !is_status && seen.meta(meta::BRIDGE_KEY).is_none() {
-                    let new = (self.new_key)();
-                    if let Some(with) = params.and_then(|text| with_meta(&line, text, meta::BRIDGE_KEY, &new)) {
-                        (line, given) = (with, Some(new));
-                    }
-                }
-                if is_status { Kind::Status } else { Kind::Call { key: given } }
-            }
-            "subscriptions/listen" => {
-                let wanted = Params::of(params).notifications.unwrap_or_default();
-                let tools = wanted.get("toolsListChanged").is_some_and(|wanted| *wanted == true);
-                Kind::Listen { acknowledged: false, tools }
-            }
-            _ => Kind::Other,
-        };
-        let mut pending =
-            Pending { line, id: id.to_owned(), same: key, kind, sent: None, deadline: None, cancelled: None };
-        if !self.has_work() {
-            self.watch.begin(now);
-        }
-        match &self.link {
-            Link::Up => self.send(&mut pending, now),
-            Link::Connecting => pending.deadline = Some(now + self.wait_for(&pending)),
-            Link::Down(_) => self.set_deadline(&mut pending, now),
-        }
-        self.pending.push(pending);
-        self.answer_due(now);
-    }
-
-    fn open_legacy(&mut self, initialize: Bytes, id: &str, params: &Params<'_>) {
-        let version = Version::negotiate(params.protocol_version.as_deref().unwrap_or_default());
-        self.legacy = Some(Legacy { initialize, id: id.to_owned(), version, initialized: None });
-    }
-
-    fn notification(&mut self, line: Bytes, method: &str, params: Option<&str>) {
-        match method {
-            "notifications/initialized" => {
-                if let Some(legacy) = &mut self.legacy {
-                    legacy.initialized = Some(line.clone());
-                }
-            }
-            "notifications/cancelled" => {
-                let id = Params::of(params).request_id.unwrap_or_default().to_string();
-                if let Some(place) = self.pending.iter().position(|pending| pending.same == id) {
-                    let mut pending = self.pending.remove(place);
-                    // A daemon may go on with it: the next one is told.
-                    if self.link != Link::Up && pending.sent.is_some() && matches!(pending.kind, Kind::Call { .. }) {
-                        (pending.cancelled, pending.deadline) = (Some(line.clone()), None);
-                        self.pending.push(pending);
-                    }
-                }
-            }
-            _ => {}
-        }
-        if self.link == Link::Up {
-            self.to_daemon.push(line);
-        }
     }
 
     /// A daemon is there; `hello` says who we are.
@@ -416,98 +294,6 @@ impl Pump {
         self.say(text);
     }
 
-    /// Takes a line of the daemon.
-    pub fn daemon_said(&mut self, line: Line, now: Instant) -> Verdict {
-        let bytes = match line {
-            Line::Whole(bytes) => bytes,
-            Line::TooLong { head, tail } => {
-                self.hear(now);
-                let id = salvage::id(&head, &tail);
-                self.pending.retain(|pending| pending.same != same(&id));
-                self.say(Fault::own(502, "the answer is longer than this client takes").answer(&id));
-                return Verdict::Fine;
-            }
-        };
-        let Ok(seen) = glance(&bytes) else {
-            return if self.watch.has_heard() { Verdict::Broken } else { Verdict::Foreign };
-        };
-        if let Glance::Response { id: "null", error: Some(error) } = &seen
-            && self.greeted
-            && !self.watch.has_heard()
-        {
-            return refusal(error);
-        }
-        self.hear(now);
-        match seen {
-            Glance::Request { id, .. } => {
-                // Every daemon counts its questions from zero: under a name of its own, a late answer to an
-                // earlier one is not taken for an answer to this one.
-                let shown = format!("\"toolctl-bridge-{}\"", self.asked);
-                self.asked += 1;
-                if let Some(line) = replaced(&bytes, id, &shown) {
-                    self.asks.insert(shown, id.to_owned());
-                    self.to_client.push(line);
-                }
-            }
-            Glance::Notification { method, params } if method == "notifications/cancelled" => {
-                let id = Params::of(params).request_id.unwrap_or_default().to_string();
-                let taken_back = self.asks.iter().find(|(_, original)| same(original) == id);
-                if let Some(shown) = taken_back.map(|(shown, _)| shown.clone()) {
-                    self.asks.remove(&shown);
-                    self.take_back(&shown);
-                }
-            }
-            Glance::Notification { method, params } => {
-                if method != "notifications/subscriptions/acknowledged" || self.acknowledge(params) {
-                    self.to_client.push(bytes.clone());
-                }
-            }
-            Glance::Response { id: PING_ID, .. } => return self.welcomed(),
-            Glance::Response { id, error } => self.response(bytes.clone(), id, error),
-        }
-        Verdict::Fine
-    }
-
-    /// The daemon is alive.
-    fn hear(&mut self, now: Instant) {
-        if self.watch.hear(now) {
-            // What the last daemon left waits for this one now, as long as it takes.
-            for pending in &mut self.pending {
-                pending.deadline = pending.deadline.filter(|_| pending.is_answered_soon());
-            }
-        }
-        if self.told && self.welcome {
-            self.tell_that_tools_changed();
-        }
-    }
-
-    fn response(&mut self, line: Bytes, id: &str, error: Option<&str>) {
-        if id == "null" {
-            return self.to_client.push(line);
-        }
-        let id = same(id);
-        if self.swallow.remove(&id) {
-            return;
-        }
-        let Some(place) = self.pending.iter().position(|pending| pending.same == id) else { return };
-        // A daemon that stops ends its subscriptions; for the client they go on with the next one.
-        let goes_on = self.pending.get(place).is_some_and(|pending| !pending.ends()) && error.is_none();
-        if !goes_on {
-            self.pending.remove(place);
-            self.to_client.push(line);
-        }
-    }
-
-    /// Whether the client is to see this acknowledgement: only the first of a subscription.
-    fn acknowledge(&mut self, params: Option<&str>) -> bool {
-        let id = Params::of(params).meta(meta::SUBSCRIPTION).unwrap_or_default().to_string();
-        let listening = self.pending.iter_mut().find(|pending| pending.same == id);
-        match listening.map(|pending| &mut pending.kind) {
-            Some(Kind::Listen { acknowledged, .. }) => !std::mem::replace(acknowledged, true),
-            _ => false,
-        }
-    }
-
     fn tell_that_tools_changed(&mut self) {
         self.told = false;
         if let Some(legacy) = &self.legacy
@@ -572,24 +358,6 @@ impl Pump {
     fn say(&mut self, text: String) {
         self.to_client.push(text.into());
     }
-}
-
-/// What an error in answer to the hello means.
-fn refusal(error: &str) -> Verdict {
-    let error: Value = serde_json::from_str(error).unwrap_or_default();
-    let message = error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if error.get("code").is_some_and(|code| *code == 429) {
-        Verdict::Limited(message)
-    } else {
-        Verdict::Refused(message)
-    }
-}
-
-/// A modern opening in a revision that is not spoken.
-fn unspoken(params: &Params<'_>) -> Option<Fault> {
-    let asked = params.meta(meta::VERSION)?;
-    let asked = asked.as_str().unwrap_or_default();
-    (asked != Version::V2026_07_28.word()).then(|| Fault::unsupported_version(asked))
 }
 
 #[cfg(test)]

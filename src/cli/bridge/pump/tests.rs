@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::client::Target;
+use crate::transport::lines::Line;
 
 /// A pump, the time, and what was said meanwhile.
 struct Story {
@@ -65,7 +66,14 @@ impl Story {
 
     /// Connects to a daemon that is alive.
     fn up(&mut self) -> &mut Self {
-        self.up_as("hello").daemon(result("toolctl-bridge-ping"))
+        self.up_as("hello").lets_in()
+    }
+
+    /// The daemon answers our first question.
+    fn lets_in(&mut self) -> &mut Self {
+        let answer = line(&result("toolctl-bridge-ping"));
+        assert_eq!(self.pump.daemon_said(answer, self.now), Verdict::Welcome);
+        self
     }
 
     /// Connects to a daemon that has said nothing yet.
@@ -168,7 +176,7 @@ fn without_a_daemon_there_is_one_tool_that_says_why() {
         assert_eq!(heard["result"].get("ttlMs").is_some(), modern);
     }
     story.client(request(3, "tools/call", modern(json!({ "name": "toolctl_status" }))));
-    let heard = story.client_heard();
+    let heard = story.later(Duration::from_secs(2)).client_heard();
     assert_eq!(
         (&said(&heard[0])["status"], &heard[0]["result"]["isError"]),
         (&json!("daemon_unreachable"), &json!(false))
@@ -183,7 +191,24 @@ fn without_a_daemon_there_is_one_tool_that_says_why() {
     assert_eq!(methods(&daemon), ["-", "initialize", "subscriptions/listen"]);
     assert_eq!(story.daemon(result("i")).client_heard(), Vec::<Value>::new());
     story.client(request(4, "tools/call", json!({ "name": "toolctl_status" })));
-    assert_eq!(said(&story.client_heard()[0])["status"], "running");
+    let heard = story.client_heard();
+    assert_eq!((said(&heard[0])["status"].clone(), heard.len()), (json!("running"), 1), "nothing changed");
+}
+
+#[test]
+fn the_status_waits_for_the_first_word_of_a_daemon() {
+    let mut story = story();
+    let status = || request(1, "tools/call", json!({ "name": "toolctl_status" }));
+    story.client(status());
+    assert_eq!(story.client_heard(), Vec::<Value>::new(), "there may be one");
+    assert_eq!(said(&story.up().client_heard()[0])["status"], "running");
+    // A connection alone does not say that the daemon will have us.
+    story.down().client(status());
+    story.up_as("hello");
+    assert_eq!(story.client_heard(), Vec::<Value>::new());
+    story.pump.link_down(Trouble::refused("no such key"), story.now);
+    let heard = story.client_heard();
+    assert_eq!((said(&heard[0])["status"].clone(), heard.len()), (json!("denied"), 1));
 }
 
 #[test]
@@ -281,6 +306,7 @@ fn a_key_that_is_refused_is_told_at_once() {
     let heard = story.client_heard();
     assert!(heard[0]["result"]["tools"][0]["description"].as_str().unwrap().contains("does not accept the key"));
     assert_eq!(said(&heard[1])["effect"], "none");
+    assert_eq!(said(&heard[1])["status"], "denied");
     assert_eq!(story.pump.daemon_said(Line::Whole("HTTP/1.1 400 Bad Request".into()), story.now), Verdict::Foreign);
 }
 

@@ -1,5 +1,7 @@
 //! One conversation over lines: who speaks, in which era, and what is under way.
 
+mod answering;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +12,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::sleep;
 
 use crate::api::mcp::{Fault, HELLO, Version, salvage};
 use crate::pipeline::port::Presented;
@@ -21,6 +22,7 @@ use crate::server::{Limits, Shutdown};
 use crate::transport::lines::Line;
 
 use super::Lines;
+use answering::{Answering, Landing, Turn};
 
 /// Requests of one conversation that run at once; more wait for their turn.
 const AT_ONCE: usize = 64;
@@ -436,101 +438,4 @@ enum Begun {
     Answered(String),
     /// It runs.
     Running(Box<Answering>),
-}
-
-/// A request's place among those that are answered at once.
-enum Turn {
-    /// It waits for one.
-    Awaited(Arc<Semaphore>),
-    /// A stream has one from the start.
-    Given { of_conversation: OwnedSemaphorePermit, of_daemon: OwnedSemaphorePermit },
-}
-
-/// A request that will be answered.
-struct Answering {
-    request: Request,
-    exchange: Exchange,
-    lines: Arc<Lines>,
-    turn: Turn,
-    cancelled: Arc<AtomicBool>,
-    landing: Landing,
-    room: OwnedSemaphorePermit,
-}
-
-/// An answer, and its place among the requests of the conversation: given back once the answer is on its way,
-/// so that a client that reads nothing makes us hold no more.
-struct Answered {
-    /// None for a client that wants none any more, or when the daemon stops before the turn of this request: the
-    /// end of the stream tells so. What was not begun by then never is.
-    text: Option<String>,
-    held: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
-}
-
-impl Answering {
-    async fn answer(self: Box<Self>) -> Answered {
-        let Self { request, exchange, lines, turn, cancelled, landing, room } = *self;
-        let gone = exchange.gone.clone();
-        let (turn, mut slot) = match turn {
-            Turn::Given { of_conversation, of_daemon } => (Some(of_conversation), Some(of_daemon)),
-            Turn::Awaited(turns) => {
-                let turn = async {
-                    let turn = turns.acquire_owned().await.ok();
-                    (turn, Arc::clone(&lines.requests).acquire_owned().await.ok())
-                };
-                let held = tokio::select! {
-                    biased;
-                    () = lines.mcp.shutdown.begun() => None,
-                    () = gone.begun() => None,
-                    held = turn => Some(held),
-                };
-                // Whoever took it back while it waited does not want it to begin.
-                match held.filter(|_| !gone.has_begun()) {
-                    Some(held) => held,
-                    None => return Answered { text: None, held: (room, None) },
-                }
-            }
-        };
-        let id = request.id.clone();
-        // On a task of its own: what fails there is still answered here.
-        let mcp = Arc::clone(&lines.mcp);
-        let mut responding = tokio::spawn(async move { mcp.respond(request, exchange).await.1 });
-        let quick = tokio::select! {
-            biased;
-            answered = &mut responding => Some(answered),
-            () = sleep(PATIENCE) => None,
-        };
-        let answered = match quick {
-            Some(answered) => answered,
-            None => {
-                // What has begun is not refused any more: without a place among the waiters it keeps the one it has.
-                if let Ok(place) = Arc::clone(&lines.waiters).try_acquire_owned() {
-                    slot = Some(place);
-                }
-                responding.await
-            }
-        };
-        drop(slot);
-        let text = match answered {
-            Ok(text) => text,
-            Err(error) => {
-                tracing::error!("answering a request failed: {error}");
-                Fault::own(500, "something went wrong while answering").answer(&id)
-            }
-        };
-        // From here on its id is free again.
-        drop(landing);
-        Answered { text: (!cancelled.load(Ordering::Relaxed)).then_some(text), held: (room, turn) }
-    }
-}
-
-/// Takes a request from those under way.
-struct Landing {
-    flights: Flights,
-    name: String,
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
-    }
 }
