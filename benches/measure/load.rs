@@ -25,6 +25,10 @@ pub enum Operation {
     CreateTicket,
     /// A tool that reads.
     SearchCustomer,
+    /// [`Operation::CreateTicket`] through the native face, which answers with the whole call.
+    NativeCreateTicket,
+    /// [`Operation::SearchCustomer`] through the native face.
+    NativeSearchCustomer,
     /// [`Operation::CreateTicket`] through the MCP door, as a client of 2026-07-28 asks for it.
     McpCreateTicket,
     /// [`Operation::SearchCustomer`] through the MCP door.
@@ -45,8 +49,8 @@ impl Operation {
     /// Its name, for people.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::CreateTicket | Self::McpCreateTicket => "create_ticket",
-            Self::SearchCustomer | Self::McpSearchCustomer => "search_customer",
+            Self::CreateTicket | Self::NativeCreateTicket | Self::McpCreateTicket => "create_ticket",
+            Self::SearchCustomer | Self::NativeSearchCustomer | Self::McpSearchCustomer => "search_customer",
         }
     }
 
@@ -54,6 +58,7 @@ impl Operation {
         let request = Request::post(match self {
             Self::CreateTicket => "/tools/create_ticket",
             Self::SearchCustomer => "/tools/search_customer",
+            Self::NativeCreateTicket | Self::NativeSearchCustomer => "/v1/calls",
             Self::McpCreateTicket | Self::McpSearchCustomer => "/mcp",
         });
         let request = request.header("host", "localhost").header("content-type", "application/json");
@@ -64,6 +69,15 @@ impl Operation {
                 request.body(Full::new(Bytes::from_static(TICKET.as_bytes())))?
             }
             Self::SearchCustomer => request.body(Full::new(Bytes::from_static(SEARCH.as_bytes())))?,
+            Self::NativeCreateTicket => {
+                let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
+                let body =
+                    format!(r#"{{"tool":"create_ticket","arguments":{TICKET},"idempotency_key":"measure-{key:020}"}}"#);
+                request.body(Full::new(body.into()))?
+            }
+            Self::NativeSearchCustomer => {
+                request.body(Full::new(format!(r#"{{"tool":"search_customer","arguments":{SEARCH}}}"#).into()))?
+            }
             Self::McpCreateTicket => {
                 let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
                 let key = format!(r#","dev.toolctl/idempotency-key":"measure-{key:020}""#);

@@ -1,5 +1,6 @@
-//! What MCP costs, S5: the same calls over REST and through the MCP door of one daemon, and, in the same rounds,
-//! a server of the official Rust SDK that does nothing but answer.
+//! What MCP costs, S5: the same calls over REST (`POST /v1/calls`, whose answer is the call as a whole, as MCP's
+//! is) and through the MCP door of one daemon, and, in the same rounds, a server of the official Rust SDK that
+//! does nothing but answer. The thinnest face, `/tools/NAME`, is told beside them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,8 +40,8 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Fault> {
     let daemon = Daemon::start(home.path())?;
     let bare = Bare::start(folder.path())?;
     let pairs = [
-        (Operation::CreateTicket, Operation::McpCreateTicket),
-        (Operation::SearchCustomer, Operation::McpSearchCustomer),
+        (Operation::NativeCreateTicket, Operation::McpCreateTicket),
+        (Operation::NativeSearchCustomer, Operation::McpSearchCustomer),
     ];
     let mut costs = [(Vec::new(), Vec::new()), (Vec::new(), Vec::new())];
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -54,6 +55,10 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Fault> {
             }
         }
         theirs.push(load::drive(&bare.socket, Operation::McpSearchCustomer, CONNECTIONS, options.slice)?.rate());
+    }
+    for operation in [Operation::CreateTicket, Operation::SearchCustomer] {
+        let what = format!("CPU a {} over /tools/{}", operation.name(), operation.name());
+        report.figure("S5", what, format!("{:.1} µs", cpu(&daemon, operation, options)?.0));
     }
     for ((_, mcp), (rest, door)) in pairs.into_iter().zip(costs) {
         let ratio = median(rest.iter().zip(&door).map(|(rest, door)| door / rest).collect());

@@ -129,6 +129,24 @@ fn undo_gives_back_what_was_there_byte_for_byte() {
 }
 
 #[test]
+fn a_key_that_other_entries_use_is_not_revoked_unawares() {
+    let daemon = Daemon::start();
+    daemon.cli(&["init", "claude-code", "-y"]).exits(0);
+    daemon.cli(&["init", "claude-code", "--project", "-y"]).exits(0);
+    daemon.cli(&["init", "claude-code", "--name", "second", "-y"]).exits(0);
+    let error = fails(daemon.cli(&["-o", "json", "init", "claude-code", "--undo", "--revoke-key", "-y"]), 12);
+    assert_eq!(error["code"], "key-in-use", "{error}");
+    let message = error["message"].as_str().expect("text");
+    assert!(message.contains("`toolctl` in `") && message.contains("`second` in `"), "{message}");
+    assert!(error["hint"].as_str().expect("a hint").contains("`--force`"), "{error}");
+    daemon.cli(&["--as", "claude-code", "whoami"]).exits(0);
+    assert!(read(&daemon.dir().join(".claude.json")).contains("\"toolctl\""), "nothing was taken out");
+    let forced = daemon.cli(&["init", "claude-code", "--undo", "--revoke-key", "--force", "-y"]).exits(0);
+    assert!(forced.stderr.contains("`second` in `"), "{}", forced.stderr);
+    assert_eq!(daemon.audit("kind=key.revoked").len(), 1);
+}
+
+#[test]
 fn undo_after_other_changes_takes_out_the_entry_alone() {
     let daemon = Daemon::start();
     let path = given(&daemon, ".cursor/mcp.json", MINE);
@@ -302,7 +320,9 @@ fn on_a_terminal_the_difference_is_shown_and_asked_about() {
     assert!(before.contains("\u{1b}[32m") || before.contains("\u{1b}[1m\u{1b}[32m"), "coloured: {before:?}");
     sees(&mut session, "(y/n)");
     press(&mut session, "n");
-    assert_eq!((ends(session).0, read(&path).as_str()), (130, MINE));
+    let (code, rest) = ends(session);
+    assert!(code == 0 && rest.contains("nothing was changed"), "{code} {rest}");
+    assert_eq!((read(&path).as_str(), daemon.audit("kind=key.created").len()), (MINE, 0));
 
     let mut session = terminal(&daemon, None, &["init"]);
     sees(&mut session, "Which one?");
