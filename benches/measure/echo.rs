@@ -17,20 +17,30 @@ use tokio::sync::oneshot;
 
 use super::Fault;
 
-/// A server that repeats what it hears.
-pub struct Echo {
+/// A server on a Unix socket, in one thread of this process. It ends when dropped.
+pub struct Served {
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Echo {
-    /// Starts it in `folder`.
+impl Served {
+    /// Starts the baseline, which repeats what it hears, in `folder`.
     ///
     /// # Errors
     /// When the socket cannot be bound.
-    pub fn start(folder: &Path) -> Result<Self, Fault> {
-        let socket = folder.join("echo");
+    pub fn echo(folder: &Path) -> Result<Self, Fault> {
+        Self::start(folder.join("echo"), accept)
+    }
+
+    /// Lets `accept` take the connections to `socket`.
+    ///
+    /// # Errors
+    /// When the socket cannot be bound.
+    pub fn start<F: Future<Output = ()>>(
+        socket: PathBuf,
+        accept: impl FnOnce(UnixListener) -> F + Send + 'static,
+    ) -> Result<Self, Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
@@ -54,7 +64,7 @@ impl Echo {
     }
 }
 
-impl Drop for Echo {
+impl Drop for Served {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

@@ -2,9 +2,7 @@
 //! is) and through the MCP door of one daemon, and, in the same rounds, a server of the official Rust SDK that
 //! does nothing but answer. The thinnest face, `/tools/NAME`, is told beside them.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -17,9 +15,9 @@ use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
 
 use super::daemon::Daemon;
+use super::echo::Served;
 use super::load::{self, Operation, Sample};
 use super::options::Options;
 use super::report::{Goal, Report};
@@ -38,7 +36,7 @@ const DOOR: Goal = Goal::AtMost(1.15);
 pub fn run(options: &Options, report: &mut Report) -> Result<(), Fault> {
     let (home, folder) = (options.folder()?, options.folder()?);
     let daemon = Daemon::start(home.path())?;
-    let bare = Bare::start(folder.path())?;
+    let bare = Served::start(folder.path().join("rmcp"), accept)?;
     let pairs = [
         (Operation::NativeCreateTicket, Operation::McpCreateTicket),
         (Operation::NativeSearchCustomer, Operation::McpSearchCustomer),
@@ -54,7 +52,7 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Fault> {
                 ours.push(sample.rate());
             }
         }
-        theirs.push(load::drive(&bare.socket, Operation::McpSearchCustomer, CONNECTIONS, options.slice)?.rate());
+        theirs.push(load::drive(bare.socket(), Operation::McpSearchCustomer, CONNECTIONS, options.slice)?.rate());
     }
     for operation in [Operation::CreateTicket, Operation::SearchCustomer] {
         let what = format!("CPU a {} over /tools/{}", operation.name(), operation.name());
@@ -98,44 +96,7 @@ impl ServerHandler for Answers {
     }
 }
 
-/// The SDK's server on a Unix socket, stateless and with plain JSON: the fastest way it has. One thread, as the
-/// load generator has the other core.
-struct Bare {
-    socket: PathBuf,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Bare {
-    fn start(folder: &Path) -> Result<Self, Fault> {
-        let socket = folder.join("rmcp");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = {
-            let _inside = runtime.enter();
-            UnixListener::bind(&socket)?
-        };
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = accept(listener) => {}
-                    _ = stopped => {}
-                }
-            });
-        });
-        Ok(Self { socket, stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
+/// The SDK's server, stateless and with plain JSON: the fastest way it has.
 async fn accept(listener: UnixListener) {
     let mut config = StreamableHttpServerConfig::default();
     config.legacy_session_mode = false;

@@ -2,7 +2,7 @@
 //! the baselines A, B and C in the same rounds. Each round has stores of its own.
 
 use super::daemon::{self, Daemon};
-use super::echo::Echo;
+use super::echo::Served;
 use super::group_commit::Bare;
 use super::load::{self, Operation, Sample};
 use super::machine::Usage;
@@ -81,7 +81,7 @@ impl Rounds {
     fn run(&mut self, options: &Options, ticket: &Footprint, record: &Footprint) -> Result<(), Fault> {
         let (home, folder) = (options.folder()?, options.folder()?);
         let daemon = Daemon::start(home.path())?;
-        let echo = Echo::start(folder.path())?;
+        let echo = Served::echo(folder.path())?;
         let mut bare = Bare::create(folder.path(), "rows", ticket)?;
         let mut bare_record = Bare::create(folder.path(), "record", record)?;
         for connections in CONNECTIONS {
