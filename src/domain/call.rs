@@ -220,6 +220,12 @@ impl Call {
         matches!(self.state, CallState::Closed(_))
     }
 
+    /// What the other side of a [keyed](EffectClass::Keyed) tool dedupes by: the same for every attempt of this
+    /// call, made of nothing that the caller sent.
+    pub fn downstream_key(&self) -> String {
+        Digest::of("toolctl/down/v1", &[&self.salt, &self.id.bytes()]).hex()
+    }
+
     /// How it ended.
     pub const fn outcome(&self) -> Option<&Outcome> {
         match &self.state {

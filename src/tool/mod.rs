@@ -13,6 +13,7 @@ use self::desk::DeskExecutor;
 
 pub mod command;
 pub mod desk;
+mod secret;
 
 /// One executor for each kind of tool.
 pub struct Tools {
