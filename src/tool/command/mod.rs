@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -45,6 +45,8 @@ pub struct CommandExecutor {
     spool: Option<Spool>,
     /// Where `env:` secrets are looked for. It has no `Debug`.
     environment: Arc<BTreeMap<String, String>>,
+    /// Calls of which runs may have left something: only they are looked for on disk when they have ended.
+    left: Mutex<BTreeSet<CallId>>,
 }
 
 impl CommandExecutor {
@@ -53,17 +55,18 @@ impl CommandExecutor {
     /// # Errors
     /// When the folder cannot be used.
     pub fn open(spool: &Path, epoch: u64, environment: BTreeMap<String, String>) -> io::Result<Self> {
-        Ok(Self { spool: Some(Spool::open(spool, epoch)?), environment: Arc::new(environment) })
+        Ok(Self { spool: Some(Spool::open(spool, epoch)?), environment: Arc::new(environment), left: Mutex::default() })
     }
 
     /// Runs no command: for daemons that have none.
     pub fn none() -> Self {
-        Self { spool: None, environment: Arc::default() }
+        Self { spool: None, environment: Arc::default(), left: Mutex::default() }
     }
 
     /// What an earlier run has left of this call, which `is_command` if that is certain.
     pub async fn trace(&self, call: &Call, is_command: bool) -> Trace {
         let Some(spool) = self.spool.clone() else { return Trace::Nothing };
+        self.leaves(call.id);
         let (run, state) = (spool.run(call.id, call.attempts, true), call.state.clone());
         let found = {
             let run = run.clone();
@@ -94,10 +97,15 @@ impl CommandExecutor {
 
     /// The end of this call is durable.
     pub fn settled(&self, call: CallId) {
-        if let Some(spool) = self.spool.clone() {
+        let has_left = self.left.lock().unwrap_or_else(PoisonError::into_inner).remove(&call);
+        if let Some(spool) = self.spool.clone().filter(|_| has_left) {
             // It may be many files, and nobody waits for it.
             tokio::task::spawn_blocking(move || spool.forget(call));
         }
+    }
+
+    fn leaves(&self, call: CallId) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(call);
     }
 
     /// Nothing is needed any more, except of these calls.
@@ -146,6 +154,7 @@ impl CommandExecutor {
         };
         let frame = job::frame(&job).map_err(|error| error.to_string())?;
         let reading = Reading::of(tool, command);
+        self.leaves(call.id);
         let made = {
             let run = run.clone();
             blocking(move || run.create(&reading)).await
