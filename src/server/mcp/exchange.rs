@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -44,29 +43,33 @@ pub struct Exchange {
 /// The way to a client before the answer: whole JSON-RPC messages. When nobody reads it any more, sending does
 /// nothing.
 #[derive(Clone)]
-pub struct Outlet(mpsc::Sender<Bytes>);
+pub struct Outlet(mpsc::Sender<Text>);
+
+/// The text of one message. Every request over HTTP has a channel of these, whose first block has room for 32: so
+/// it is no larger than it must be.
+pub type Text = Box<str>;
 
 impl Outlet {
     /// An outlet and its reading end. A client that reads slowly slows its sender down.
-    pub fn new() -> (Self, mpsc::Receiver<Bytes>) {
+    pub fn new() -> (Self, mpsc::Receiver<Text>) {
         const IN_FLIGHT: usize = 16;
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
         (Self(sender), receiver)
     }
 
     /// An outlet to an existing writer.
-    pub const fn to(writer: mpsc::Sender<Bytes>) -> Self {
+    pub const fn to(writer: mpsc::Sender<Text>) -> Self {
         Self(writer)
     }
 
     /// Sends one message if there is room for it at once.
-    pub fn offer(&self, message: Bytes) {
+    pub fn offer(&self, message: Text) {
         // A client that is gone, or far behind, can do without.
         let _ = self.0.try_send(message);
     }
 
     /// Sends one message; whether somebody still reads.
-    pub async fn send(&self, message: Bytes) -> bool {
+    pub async fn send(&self, message: Text) -> bool {
         self.0.send(message).await.is_ok()
     }
 }
@@ -85,7 +88,7 @@ impl Exchange {
     /// Sends a notification on the stream of this request; whether somebody still reads.
     pub async fn notify(&self, method: &str, params: Value) -> bool {
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        self.outlet.send(message.to_string().into()).await
+        self.outlet.send(message.to_string().into_boxed_str()).await
     }
 
     /// Tells how far it is, if the client wants to know. `progress` grows with each call.
@@ -109,7 +112,7 @@ impl Exchange {
         let asks = self.asks.as_ref().filter(|_| self.era() == Era::Legacy)?;
         let (id, answer) = asks.expect();
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        if !self.outlet.send(message.to_string().into()).await {
+        if !self.outlet.send(message.to_string().into_boxed_str()).await {
             return None;
         }
         let mut asked = Asked { outlet: &self.outlet, id, is_over: false };
@@ -136,7 +139,7 @@ impl Drop for Asked<'_> {
         if !self.is_over {
             let params = json!({ "requestId": self.id, "reason": "the answer is no longer waited for" });
             let message = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
-            self.outlet.offer(message.to_string().into());
+            self.outlet.offer(message.to_string().into_boxed_str());
         }
     }
 }

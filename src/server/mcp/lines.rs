@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -23,6 +22,7 @@ use crate::server::Limits;
 use crate::server::pace::{Answering, Paced};
 use crate::transport::lines;
 
+use super::exchange::Text;
 use super::talk::Mcp;
 use conversation::Conversation;
 
@@ -105,13 +105,13 @@ async fn listen<R: AsyncRead + Unpin>(mut conversation: Conversation, read: R, p
 }
 
 /// Writes messages, each on a line of its own, as many at once as there are.
-async fn write_lines<W: AsyncWrite + Unpin>(mut write: W, mut messages: mpsc::Receiver<Bytes>) -> io::Result<()> {
+async fn write_lines<W: AsyncWrite + Unpin>(mut write: W, mut messages: mpsc::Receiver<Text>) -> io::Result<()> {
     const AT_ONCE: usize = 32;
     const KEPT: usize = 64 << 10;
     let (mut batch, mut text) = (Vec::with_capacity(AT_ONCE), Vec::new());
     while messages.recv_many(&mut batch, AT_ONCE).await > 0 {
         for message in batch.drain(..) {
-            push_line(&mut text, &message);
+            push_line(&mut text, message.as_bytes());
         }
         write.write_all(&text).await?;
         text.clear();

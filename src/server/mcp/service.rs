@@ -95,8 +95,8 @@ pub struct Body {
     pub kind: ResultType,
     /// For how long it may be kept, in milliseconds: said to modern clients, always `private`.
     pub ttl_ms: Option<u64>,
-    /// Members of its `_meta`.
-    pub meta: Map<String, Value>,
+    /// Members of its `_meta`, written in the same way; each stands once.
+    pub meta: String,
 }
 
 /// `resultType` of 2026-07-28.
@@ -144,7 +144,7 @@ impl Body {
 
     /// A complete result whose members are written already.
     pub fn written(members: String) -> Self {
-        Self { members, kind: ResultType::Complete, ttl_ms: None, meta: Map::new() }
+        Self { members, kind: ResultType::Complete, ttl_ms: None, meta: String::new() }
     }
 
     /// The same as another kind of result.
@@ -159,10 +159,15 @@ impl Body {
         Self { ttl_ms: Some(ttl_ms), ..self }
     }
 
-    /// Adds a member to `_meta`.
+    /// Adds a member to `_meta` that is not there yet. Its name is one of ours, which need no escapes.
     #[must_use]
-    pub fn meta(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.meta.insert(name.to_owned(), value.into());
+    pub fn meta(mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        if let Ok(value) = serde_json::to_string(value) {
+            let comma = if self.meta.is_empty() { "" } else { "," };
+            for part in [comma, "\"", name, "\":", &value] {
+                self.meta.push_str(part);
+            }
+        }
         self
     }
 }

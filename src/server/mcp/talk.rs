@@ -81,7 +81,7 @@ impl Mcp {
                 read = exchange.notify(method, tagged(params)).await;
             }
         }
-        Ok(Body::of(&json!({})).meta(meta::SUBSCRIPTION, id))
+        Ok(Body::of(&json!({})).meta(meta::SUBSCRIPTION, &id))
     }
 
     /// Tells a legacy client what changes, on the stream behind `exchange`, until it goes or the daemon stops.
@@ -181,13 +181,11 @@ fn write(id: &str, version: Version, body: Body) -> String {
     if !members.is_empty() {
         member(&[&members]);
     }
-    let says_who = modern && !meta.contains_key(meta::SERVER_INFO);
-    let meta = if meta.is_empty() { String::new() } else { Value::Object(meta).to_string() };
-    match (meta.strip_suffix('}'), says_who) {
-        (Some(open), true) => member(&[r#""_meta":"#, open, ",", WHO, "}"]),
-        (None, true) => member(&[r#""_meta":{"#, WHO, "}"]),
-        (Some(_), false) => member(&[r#""_meta":"#, &meta]),
-        (None, false) => {}
+    match (meta.as_str(), modern) {
+        ("", true) => member(&[r#""_meta":{"#, WHO, "}"]),
+        (said, true) => member(&[r#""_meta":{"#, said, ",", WHO, "}"]),
+        ("", false) => {}
+        (said, false) => member(&[r#""_meta":{"#, said, "}"]),
     }
     text.push_str("}}");
     text
@@ -206,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_result_is_written_in_the_words_of_its_revision() {
-        let body = || Body::written(r#""tools":[]"#.to_owned()).ttl_ms(5).meta("a/b", 1);
+        let body = || Body::written(r#""tools":[]"#.to_owned()).ttl_ms(5).meta("a/b", &1);
         assert_eq!(
             write("7", Version::V2025_06_18, body()),
             r#"{"jsonrpc":"2.0","id":7,"result":{"tools":[],"_meta":{"a/b":1}}}"#

@@ -190,7 +190,7 @@ impl Governed {
         };
         let call = reply.call();
         let text = serde_json::to_string(&Decided::of(call, asked.decision)).unwrap_or_default();
-        Ok(result::written(&text, reader, false).meta(meta::CALL, call.id.to_string()))
+        Ok(result::written(&text, reader, false).meta(meta::CALL, &call.id.to_string()))
     }
 }
 

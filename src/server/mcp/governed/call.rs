@@ -64,7 +64,7 @@ impl Governed {
         let trace = trace(exchange);
         let body = self.call_tool(params, exchange, trace.clone()).await?;
         Ok(match trace {
-            Some(trace) => body.meta(meta::TRACEPARENT, trace),
+            Some(trace) => body.meta(meta::TRACEPARENT, &trace),
             None => body,
         })
     }
@@ -76,7 +76,7 @@ impl Governed {
         trace: Option<String>,
     ) -> Result<Body, Fault> {
         if params.name.starts_with(RESERVED) {
-            return self.call_own(&params, exchange).await;
+            return Box::pin(self.call_own(&params, exchange)).await;
         }
         let tool = self.pipeline.rules().catalog.get(&params.name).map(Arc::clone);
         let reader = Reader::of(exchange.version, tool.as_deref().map(|registered| &registered.tool));
@@ -95,7 +95,7 @@ impl Governed {
             resent: false,
         };
         if let Some(state) = &turn.state {
-            return self.resume(&turn, state, exchange, reader).await;
+            return Box::pin(self.resume(&turn, state, exchange, reader)).await;
         }
         // A task is asked about later: it must leave its call behind, even one that only reads.
         let own_key = || task.then(|| self.own_key()).flatten();

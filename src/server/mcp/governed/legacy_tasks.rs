@@ -30,7 +30,7 @@ pub(super) fn created(governed: &Governed, reply: &Reply) -> Body {
     let call = reply.call();
     let body = Body::of(&json!({ "task": governed.legacy_task(call) }));
     let body = match message(call).filter(|_| pending::goes_on(call)) {
-        Some(now) => body.meta(meta::IMMEDIATE_RESPONSE, now),
+        Some(now) => body.meta(meta::IMMEDIATE_RESPONSE, &now),
         None => body,
     };
     let audit = match reply {
@@ -49,6 +49,17 @@ pub(super) fn refused(no: &Denial, reader: Reader) -> Fault {
 }
 
 impl Governed {
+    /// Answers the methods about tasks.
+    pub(super) async fn about_legacy_task(&self, request: &Request, exchange: &Exchange) -> Result<Body, Fault> {
+        match request.method.as_str() {
+            "tasks/get" => self.get_legacy_task(request, exchange).await,
+            "tasks/result" => self.result_of_task(request, exchange).await,
+            "tasks/cancel" => self.cancel_legacy_task(request, exchange).await,
+            "tasks/list" => self.list_tasks(request, exchange).await,
+            other => Err(Fault::method_not_found(other)),
+        }
+    }
+
     /// Whether `tool` can be called as a task: for this caller it may have to wait. The list says the same.
     ///
     /// # Errors
@@ -90,7 +101,7 @@ impl Governed {
             return Err(Fault::own(504, "the task has not ended: ask again"));
         }
         let body = result::reply(&reply, self.reader(reply.call(), exchange));
-        Ok(body.meta(meta::RELATED_TASK, json!({ "taskId": task })))
+        Ok(body.meta(meta::RELATED_TASK, &json!({ "taskId": task })))
     }
 
     /// Answers `tasks/cancel`.

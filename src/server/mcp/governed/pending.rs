@@ -102,7 +102,7 @@ impl Governed {
         let rung = match reply {
             Reply::Pending { call, attached, audit } if goes_on(&call) => {
                 let opened = !attached || (turn.resent && self.is_own(exchange, &call));
-                self.stand_by(turn, exchange, Waiting { call, opened, replayed: attached, audit }).await
+                Box::pin(self.stand_by(turn, exchange, Waiting { call, opened, replayed: attached, audit })).await
             }
             reply => Ok(Rung::reply(reply)),
         };

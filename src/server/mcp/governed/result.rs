@@ -187,7 +187,7 @@ pub fn reply(reply: &Reply, reader: Reader) -> Body {
     match reply {
         Reply::Done { call, replayed, audit } => {
             let body = ended(call, reader);
-            let body = if *replayed { body.meta(meta::REPLAYED, true) } else { body };
+            let body = if *replayed { body.meta(meta::REPLAYED, &true) } else { body };
             about(body, call, *audit)
         }
         Reply::Pending { call, audit, .. } => about(Envelope::about(call).body(reader), call, *audit),
@@ -219,7 +219,7 @@ pub fn refused(no: &Denial, reader: Reader) -> Result<Body, Fault> {
             }
             let body = Envelope::of(no).body(reader);
             Ok(match no.call {
-                Some(call) => body.meta(meta::CALL, call.to_string()),
+                Some(call) => body.meta(meta::CALL, &call.to_string()),
                 None => body,
             })
         }
@@ -228,9 +228,9 @@ pub fn refused(no: &Denial, reader: Reader) -> Result<Body, Fault> {
 
 /// Names the call, its record and its approval in `_meta`.
 pub fn about(body: Body, call: &Call, audit: Option<u64>) -> Body {
-    let mut body = body.meta(meta::CALL, call.id.to_string());
+    let mut body = body.meta(meta::CALL, &call.id.to_string());
     if let Some(index) = audit {
-        body = body.meta(meta::AUDIT, index);
+        body = body.meta(meta::AUDIT, &index);
     }
     if let Some(approval) = &call.approval {
         let mut approval = json!({
@@ -243,7 +243,7 @@ pub fn about(body: Body, call: &Call, audit: Option<u64>) -> Body {
         if let (Some(deadline), Some(members)) = (call.deadline(), approval.as_object_mut()) {
             members.insert("expires_at".to_owned(), deadline.to_string().into());
         }
-        body = body.meta(meta::APPROVAL, approval);
+        body = body.meta(meta::APPROVAL, &approval);
     }
     body
 }
@@ -251,13 +251,16 @@ pub fn about(body: Body, call: &Call, audit: Option<u64>) -> Body {
 /// A result whose text is this JSON, and its structured content too where the reader knows that. `json` is
 /// passed on as it is.
 pub fn written(json: &str, reader: Reader, is_error: bool) -> Body {
+    const FRAME: usize = 96;
     let text = serde_json::to_string(json).unwrap_or_default();
-    let structured = if shows_structured(json, reader, is_error) {
-        format!(r#","structuredContent":{json}"#)
-    } else {
-        String::new()
-    };
-    Body::written(format!(r#""content":[{{"type":"text","text":{text}}}]{structured},"isError":{is_error}"#))
+    let mut members = String::with_capacity(text.len() + json.len() + FRAME);
+    let (open, structured) =
+        if shows_structured(json, reader, is_error) { (r#","structuredContent":"#, json) } else { ("", "") };
+    let end = if is_error { r#","isError":true"# } else { r#","isError":false"# };
+    for part in [r#""content":[{"type":"text","text":"#, &text, "}]", open, structured, end] {
+        members.push_str(part);
+    }
+    Body::written(members)
 }
 
 fn shows_structured(json: &str, reader: Reader, is_error: bool) -> bool {

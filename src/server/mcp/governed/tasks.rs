@@ -136,12 +136,8 @@ impl Governed {
     /// What `tools/call` would have answered.
     fn task_result(&self, reply: &Reply, exchange: &Exchange) -> Value {
         let body = result::reply(reply, self.reader(reply.call(), exchange));
-        let mut whole: Value = serde_json::from_str(&format!("{{{}}}", body.members)).unwrap_or_default();
-        if let Some(members) = whole.as_object_mut() {
-            members.insert("resultType".to_owned(), body.kind.word().into());
-            members.insert("_meta".to_owned(), Value::Object(body.meta));
-        }
-        whole
+        let whole = format!(r#"{{{},"resultType":"{}","_meta":{{{}}}}}"#, body.members, body.kind.word(), body.meta);
+        serde_json::from_str(&whole).unwrap_or_default()
     }
 
     /// Who reads the result of `call`.

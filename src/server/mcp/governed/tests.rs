@@ -46,7 +46,7 @@ async fn house() -> House {
     House { world, governed, mcp }
 }
 
-fn exchange(name: &str, version: Version, extra: Extra) -> (Exchange, mpsc::Receiver<bytes::Bytes>) {
+fn exchange(name: &str, version: Version, extra: Extra) -> (Exchange, mpsc::Receiver<Box<str>>) {
     let (outlet, messages) = Outlet::new();
     let exchange = Exchange {
         version,

@@ -3,13 +3,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
 
 use crate::api::mcp::{Era, Fault, Version};
 use crate::pipeline::port::Presented;
@@ -194,7 +192,7 @@ impl Endpoint {
         let Ok(place) = Arc::clone(&self.waiters).try_acquire_owned() else {
             return respond::problem(&overloaded("too many streams are open already"));
         };
-        let (outlet, messages): (Outlet, mpsc::Receiver<Bytes>) = Outlet::new();
+        let (outlet, messages) = Outlet::new();
         let gone = Shutdown::new();
         let held = self.sessions.stream(&session, gone.clone());
         let changes = self.mcp.service.follow(&arrival.presented);

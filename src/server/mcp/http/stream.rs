@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use crate::server::Shutdown;
 use crate::server::respond::{self, Lines, Reply};
 
+use super::super::exchange::Text;
 use super::headers::Accepts;
 
 /// How long an answer may take before its client is told, by an event stream, that we are still there.
@@ -93,7 +94,7 @@ impl Drop for Work {
 /// Answers a request: `messages` come before the end of `work`.
 pub async fn answer(
     mut work: Work,
-    mut messages: mpsc::Receiver<Bytes>,
+    mut messages: mpsc::Receiver<Text>,
     accepts: Accepts,
     waiters: &Arc<Semaphore>,
     longest_pause: Duration,
@@ -118,7 +119,7 @@ pub async fn answer(
 }
 
 /// A stream of `messages` that ends when `work` does.
-pub fn stream(work: Work, messages: mpsc::Receiver<Bytes>, longest_pause: Duration) -> Reply {
+pub fn stream(work: Work, messages: mpsc::Receiver<Text>, longest_pause: Duration) -> Reply {
     let (lines, reply) = open();
     tokio::spawn(pump(lines, work, None, messages, longest_pause));
     reply
@@ -131,10 +132,10 @@ fn document((status, message): Finished) -> Reply {
 }
 
 /// A stream whose events are all there.
-fn streamed(first: Option<Bytes>, mut messages: mpsc::Receiver<Bytes>, (_, last): Finished) -> Reply {
+fn streamed(first: Option<Text>, mut messages: mpsc::Receiver<Text>, (_, last): Finished) -> Reply {
     let mut events = BytesMut::new();
     let rest = std::iter::from_fn(|| messages.try_recv().ok());
-    for message in first.into_iter().chain(rest).chain(last.map(Bytes::from)) {
+    for message in first.into_iter().chain(rest).chain(last.map(String::into_boxed_str)) {
         events.extend_from_slice(&event(&message));
     }
     let mut reply = respond::json_text(StatusCode::OK, String::new());
@@ -160,8 +161,8 @@ fn describe(reply: &mut Reply) {
 async fn pump(
     mut lines: Lines,
     mut work: Work,
-    first: Option<Bytes>,
-    mut messages: mpsc::Receiver<Bytes>,
+    first: Option<Text>,
+    mut messages: mpsc::Receiver<Text>,
     longest_pause: Duration,
 ) {
     let mut pause = FIRST_PAUSE.min(longest_pause);
@@ -183,7 +184,7 @@ async fn pump(
                 }
                 if let Some(last) = last {
                     // The client may be gone; then nobody misses it.
-                    let _ = lines.send_data(event(last.as_bytes())).await;
+                    let _ = lines.send_data(event(&last)).await;
                 }
                 return;
             }
@@ -200,11 +201,11 @@ async fn pump(
 }
 
 /// One event. White space between the parts of a message may hold ends of lines, which an event must not.
-fn event(message: &[u8]) -> Bytes {
+fn event(message: &str) -> Bytes {
     let mut event = BytesMut::with_capacity(message.len() + 8);
-    for line in message.split(|byte| matches!(byte, b'\n' | b'\r')) {
+    for line in message.split(['\n', '\r']) {
         event.put_slice(b"data: ");
-        event.put_slice(line);
+        event.put_slice(line.as_bytes());
         event.put_u8(b'\n');
     }
     event.put_u8(b'\n');

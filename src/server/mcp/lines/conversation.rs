@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -15,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::api::mcp::{Fault, HELLO, Version, salvage};
 use crate::pipeline::port::Presented;
-use crate::server::mcp::exchange::{Asking, Exchange, Outlet};
+use crate::server::mcp::exchange::{Asking, Exchange, Outlet, Text};
 use crate::server::mcp::message::{self, Message, Request};
 use crate::server::mcp::talk::{Envelope, name_and_version};
 use crate::server::{Limits, Shutdown};
@@ -50,7 +49,7 @@ pub struct Conversation {
     is_refused: bool,
     legacy: Legacy,
     asking: Asking,
-    out: mpsc::Sender<Bytes>,
+    out: mpsc::Sender<Text>,
     flights: Flights,
     turns: Arc<Semaphore>,
     listens: Arc<Semaphore>,
@@ -87,7 +86,7 @@ struct Flight {
 }
 
 impl Conversation {
-    pub fn new(lines: Arc<Lines>, name: &str, presented: Presented, out: mpsc::Sender<Bytes>) -> Self {
+    pub fn new(lines: Arc<Lines>, name: &str, presented: Presented, out: mpsc::Sender<Text>) -> Self {
         let asking = lines.mcp.asks.of(name);
         let legacy =
             Legacy { version: Version::UNSAID, client: None, capabilities: Arc::default(), telling: Shutdown::new() };
