@@ -34,6 +34,21 @@ endpoints! {
     Stop = Post "/v1/stop", "stop", Nothing => Stopping;
 }
 
+/// A call nobody knows the outcome of.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Doubt {
+    /// `call_…`.
+    pub call: String,
+    /// Name of the tool.
+    pub tool: String,
+    /// Who asked.
+    pub principal: String,
+    /// Since when; RFC 3339.
+    pub since: String,
+    /// The command that says how it ended, once somebody has looked.
+    pub resolve: String,
+}
+
 /// The daemon is there.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Healthy {
@@ -62,6 +77,9 @@ pub struct StatusReport {
     pub pending: u64,
     /// Calls nobody knows the outcome of.
     pub in_doubt: u64,
+    /// The newest of those, as far as you may see them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
     /// Calls running now.
     pub running: u64,
     /// Records in the log.

@@ -15,6 +15,7 @@ use super::json::Canonical;
 
 pub mod action;
 pub mod command;
+pub mod path;
 pub mod template;
 
 pub use action::{Action, ToolKind};
@@ -141,6 +142,8 @@ pub struct Extras {
     pub probe: Option<ToolName>,
     /// A read-only tool that shows what a call would do.
     pub preview: Option<ToolName>,
+    /// What the preview says changes by itself, so an approved call is not stale when it says something else.
+    pub preview_varies: bool,
     /// Words to find it by.
     pub tags: Vec<String>,
 }
@@ -165,7 +168,7 @@ impl Tool {
             "title": self.title,
         });
         // What a tool does not have is not there, so that the digests of older definitions stay what they were.
-        let Extras { dedupe_window, probe, preview, tags } = &self.extras;
+        let Extras { dedupe_window, probe, preview, preview_varies, tags } = &self.extras;
         let extra = [
             ("action", self.action.declared()),
             (
@@ -173,6 +176,7 @@ impl Tool {
                 dedupe_window.map(|window| json!(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))),
             ),
             ("preview", preview.as_ref().map(|name| json!(name.as_str()))),
+            ("preview_varies", preview_varies.then_some(json!(true))),
             ("probe", probe.as_ref().map(|name| json!(name.as_str()))),
             ("tags", (!tags.is_empty()).then(|| json!(tags))),
         ];

@@ -254,6 +254,11 @@ fn must_answer(validator: &jsonschema::Validator, schema: &Value, output: &Value
     Err(violations.iter().map(in_a_line).collect::<Vec<_>>().join("; "))
 }
 
+/// The denial for arguments that fit the schema and not the machine.
+pub fn misfit(tool: &Tool, violation: Violation) -> Denial {
+    invalid(tool, vec![violation])
+}
+
 fn invalid(tool: &Tool, violations: Vec<Violation>) -> Denial {
     let detail = match violations.as_slice() {
         [one] => format!("an argument of `{}` is wrong: {}", tool.name, in_a_line(one)),

@@ -10,6 +10,7 @@ mod execute;
 mod import;
 pub mod opening;
 pub mod port;
+mod question;
 mod read;
 pub mod rulebook;
 mod runs;
@@ -36,7 +37,7 @@ use crate::domain::tool::Registered;
 use crate::guard::approval;
 use crate::guard::policy::{Permit, Request};
 use crate::guard::quota::QuotaState;
-use crate::guard::schema::Arguments;
+use crate::guard::schema::{Arguments, misfit};
 
 use cleared::{Begun, Cleared};
 use opening::{Deadlines, Opening, Seed, Start, Terms};
@@ -147,6 +148,7 @@ impl Pipeline {
         let rules = self.rules();
         let tool = rules.find(&asked.tool, &principal)?;
         let arguments = rules.schemas.check(&tool, &asked.arguments)?;
+        self.ports.executors.of(tool.kind()).fits(&tool, arguments.value()).await.map_err(|no| misfit(&tool, no))?;
         let reason = reason_of(asked)?;
         let seed = self.seed(asked, reason, now);
         let case = Case { principal: &principal, tool: &tool, arguments: &arguments, asked, now };
@@ -175,11 +177,21 @@ impl Pipeline {
         let terms = Terms { start, deadlines, fatigue };
         let mut opening =
             Opening::new(seed.clone(), case.principal, case.tool, case.arguments, permit, terms, case.now)?;
-        if let Some(decision) = confirmation(case, &opening) {
-            opening = opening.confirmed(decision);
-        }
         if case.asked.dry_run {
             return Ok(Carried::reply(Reply::DryRun { call: opening.call().clone() }));
+        }
+        if opening.call().approval.is_some() && case.tool.extras.preview.is_some() {
+            // What a repeat is answered with was previewed when it was first asked.
+            if let Some(call) = self.known(case).await? {
+                return self.attach(call, case.asked.wait, true, None).await.map(Carried::reply);
+            }
+            opening = match self.preview(opening.call()).await {
+                Some(preview) => opening.showing(preview),
+                None => opening,
+            };
+        }
+        if let Some(decision) = confirmation(case, &opening) {
+            opening = opening.confirmed(decision);
         }
         if read {
             return self.read(case, opening).await.map(Carried::reply);

@@ -9,6 +9,7 @@ use crate::domain::audit::{AuditRecord, PolicyFact};
 use crate::domain::call::{Again, Call, CallState};
 use crate::domain::denial::Denial;
 use crate::domain::id::{CallId, IdempotencyKey};
+use crate::domain::preview::Preview;
 use crate::domain::principal::{Credential, Principal};
 use crate::domain::time::Timestamp;
 use crate::domain::tool::Registered;
@@ -139,6 +140,7 @@ impl Opening {
                 decide_by: now.plus(decide),
                 execute_within: deadlines.execute,
                 round: 1,
+                preview: None,
                 binding: arguments.effective_digest(),
                 decisions: Vec::new(),
                 approved_at: None,
@@ -179,6 +181,19 @@ impl Opening {
     #[must_use]
     pub fn confirmed(mut self, decision: Decision) -> Self {
         self.confirmation = Some(decision);
+        self
+    }
+
+    /// The same opening, whose people are shown this preview and agree to it too.
+    #[must_use]
+    pub(super) fn showing(mut self, preview: Preview) -> Self {
+        let Some(mut approval) = self.call.approval.take() else { return self };
+        approval.preview = Some(preview);
+        approval.binding = approval.bind(&self.call);
+        self.call.approval = Some(approval);
+        let labels = std::mem::take(&mut self.draft.detail);
+        self.draft = AuditRecord::draft(&self.call, self.policy.clone());
+        self.draft.detail.extend(labels);
         self
     }
 

@@ -7,11 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::domain::audit::{AuditRecord, PolicyFact};
 use crate::domain::call::{Call, CallEvent, IllegalTransition};
-use crate::domain::denial::Denial;
+use crate::domain::denial::{Denial, Violation};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::Frontier;
@@ -334,6 +335,12 @@ pub trait Executor: Send + Sync {
     /// Whether what would run is still what was declared; if not, what changed.
     fn unchanged<'a>(&'a self, tool: &'a Tool) -> Wait<'a, Result<(), String>> {
         let _nothing_to_look_at = tool;
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Whether what a caller sent fits the machine as it is now: a path may lead out of the folder it must stay in.
+    fn fits<'a>(&'a self, tool: &'a Tool, arguments: &'a Value) -> Wait<'a, Result<(), Violation>> {
+        let _nothing_to_look_at = (tool, arguments);
         Box::pin(async { Ok(()) })
     }
 

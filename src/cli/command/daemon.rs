@@ -36,6 +36,14 @@ pub fn status(cx: &Context) -> Result<Exit, CliError> {
             ("log", format!("{} records, root {}", report.records, escape_untrusted(&report.root))),
             ("policy", escape_untrusted(&report.policy)),
         ];
+        pairs.extend(report.doubts.iter().flat_map(|doubt| {
+            let since = relative(&doubt.since, cx.now());
+            let what = format!("{} by {}, {since}", escape_untrusted(&doubt.tool), escape_untrusted(&doubt.principal));
+            [("in doubt", cx.ui.paint(Tone::Care, &what)), ("", escape_untrusted(&doubt.resolve))]
+        }));
+        if report.in_doubt > report.doubts.len() as u64 {
+            pairs.push(("", "all of them: toolctl calls list --state in_doubt".to_owned()));
+        }
         pairs.extend(report.notes.iter().map(|note| ("note", cx.ui.paint(Tone::Care, &escape_untrusted(note)))));
         facts(&pairs)
     })?;

@@ -3,6 +3,7 @@
 mod files;
 mod lint;
 mod new;
+mod show;
 mod test;
 
 use crate::api::endpoint::Nothing;
@@ -25,13 +26,13 @@ pub fn run(cx: &Context, command: ToolsCommand) -> Result<Exit, CliError> {
         ToolsCommand::List => list(cx, &everything(cx)?)?,
         ToolsCommand::Search { words } => {
             let mut found = everything(cx)?;
-            found.tools.retain(|tool| matches(tool, &words));
+            found.tools = best_first(found.tools, &words);
             list(cx, &found)?;
         }
         ToolsCommand::Show { name } => {
             let tool = typed::tool(cx, &name)?;
             let arguments = Arguments::of(&tool.input_schema, &typed::ours().reserved());
-            cx.ui.show(&tool, || help::text(&tool, &arguments))?;
+            cx.ui.show(&tool, || format!("{}\n{}", help::text(&tool, &arguments), show::definition(&tool)))?;
         }
         ToolsCommand::New { kind } => return new::run(cx, kind),
         ToolsCommand::Lint { files } => return lint::run(cx, &files),
@@ -72,10 +73,33 @@ fn list(cx: &Context, tools: &Tools) -> Result<(), CliError> {
     cx.ui.list(tools, &tools.tools, &table)
 }
 
-/// Every word stands somewhere in the name, the title or the description.
-fn matches(tool: &Tool, words: &[String]) -> bool {
-    let text = format!("{} {} {}", tool.name, tool.title, tool.description).to_lowercase();
-    words.iter().all(|word| text.contains(&word.to_lowercase()))
+/// The tools in which every word stands somewhere, those where it says most about them first.
+fn best_first(tools: Vec<Tool>, words: &[String]) -> Vec<Tool> {
+    let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+    let mut found: Vec<(u32, Tool)> = tools
+        .into_iter()
+        .filter_map(|tool| {
+            let weights = words.iter().map(|word| weight(&tool, word));
+            weights.sum::<Option<u32>>().map(|weight| (weight, tool))
+        })
+        .collect();
+    found.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    found.into_iter().map(|(_, tool)| tool).collect()
+}
+
+/// How much a word says about a tool: its name, one of its tags, a part of its name, its title, its description; none
+/// when it stands in none of them.
+fn weight(tool: &Tool, word: &str) -> Option<u32> {
+    let has = |text: &str| text.to_lowercase().contains(word);
+    let ways = [
+        tool.name.to_lowercase() == word,
+        tool.tags.iter().any(|tag| tag.to_lowercase() == word),
+        has(&tool.name),
+        has(&tool.title),
+        has(&tool.description) || tool.tags.iter().any(|tag| has(tag)),
+    ];
+    let best = ways.iter().position(|way| *way)?;
+    Some(1 << (ways.len() - best))
 }
 
 #[cfg(test)]
@@ -83,11 +107,29 @@ mod tests {
     use super::*;
     use crate::cli::dynamic::sample;
 
+    fn found(words: &[&str]) -> Vec<String> {
+        let named = |name: &str, title: &str, description: &str, tags: &[&str]| Tool {
+            name: name.into(),
+            title: title.into(),
+            description: description.into(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..sample::tool()
+        };
+        let tools = vec![
+            named("close_ticket", "Close", "Closes one.", &[]),
+            named("note", "Note", "Adds a note to a ticket.", &["Support"]),
+            named("page", "Page", "Wakes people.", &["ticket"]),
+            named("ticket", "A ticket", "Shows one.", &["support"]),
+        ];
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        best_first(tools, &words).into_iter().map(|tool| tool.name).collect()
+    }
+
     #[test]
-    fn a_search_needs_every_word_anywhere() {
-        let tool = sample::tool();
-        let found = |words: &[&str]| matches(&tool, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-        assert!(found(&["TICKET", "support"]));
-        assert!(!found(&["ticket", "refund"]));
+    fn a_search_needs_every_word_and_puts_first_what_it_says_most_about() {
+        assert_eq!(found(&["TICKET"]), ["ticket", "page", "close_ticket", "note"]);
+        assert_eq!(found(&["ticket", "support"]), ["ticket", "note"]);
+        assert_eq!(found(&["ticket", "refund"]), [""; 0]);
+        assert_eq!(found(&[]).len(), 4);
     }
 }

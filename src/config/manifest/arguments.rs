@@ -10,6 +10,7 @@ use super::tool::{Desk, nothing};
 use super::written::ToolTable;
 use crate::domain::json;
 use crate::domain::tool::command::Form;
+use crate::domain::tool::path;
 use crate::guard::schema::OutputSchema;
 
 /// What a line of the short form may say: JSON Schema (2020-12), and `required = true`.
@@ -38,6 +39,7 @@ const KEYWORDS: &[&str] = &[
     "additionalProperties",
     "required",
     "writeOnly",
+    "path_under",
 ];
 
 /// The schema of a tool's arguments.
@@ -51,7 +53,10 @@ pub fn input(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
             );
             return None;
         }
-        (Some(_), None) => return short(desk, table),
+        (Some(short_form), None) => {
+            let schema = short(desk, table)?;
+            return only_here(desk, table, &schema, short_form.span()).then_some(schema);
+        }
         (None, Some(input)) => (written(desk, input)?, input.span()),
         (None, None) => return Some(nothing()),
     };
@@ -60,7 +65,21 @@ pub fn input(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
         desk.wrong(place, "the arguments of a tool are an object", Some(hint));
         return None;
     }
-    must_be_schema(desk, &schema, place)
+    let is_plain = only_here(desk, table, &schema, place.clone());
+    must_be_schema(desk, &schema, place).filter(|_| is_plain)
+}
+
+/// Whether the paths of a schema are in folders, and whoever runs the tool looks where they lead.
+fn only_here(desk: &mut Desk<'_>, table: &ToolTable, schema: &Value, place: Range<usize>) -> bool {
+    let paths = path::declared(schema);
+    if let Some(root) = paths.values().find(|root| !root.to_str().is_some_and(is_root)) {
+        desk.wrong(place.clone(), format!("`{}` is no whole path of a folder", root.display()), None);
+    }
+    if !paths.is_empty() && table.command.is_none() {
+        desk.wrong(place, "only the arguments of a command can be paths of this machine", None);
+        return false;
+    }
+    paths.values().all(|root| root.to_str().is_some_and(is_root))
 }
 
 /// The schema of a tool's output: what was written, or what its form gives anyway.
@@ -111,6 +130,11 @@ fn written(desk: &mut Desk<'_>, table: &Spanned<Value>) -> Option<Value> {
     }
 }
 
+/// A whole path that is written plainly.
+fn is_root(root: &str) -> bool {
+    root.starts_with('/') && !root.split('/').any(|part| matches!(part, "." | ".."))
+}
+
 fn must_be_schema(desk: &mut Desk<'_>, schema: &Value, place: Range<usize>) -> Option<Value> {
     match OutputSchema::compile(schema) {
         Ok(_) => Some(schema.clone()),
@@ -137,6 +161,13 @@ fn short(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
             match (word, value.get_ref()) {
                 ("required", Value::Bool(true)) => required.push(name.clone()),
                 ("required", Value::Bool(false)) => {}
+                ("path_under", Value::String(root)) if is_root(root) => {
+                    property.insert(path::KEYWORD.to_owned(), json!(root));
+                }
+                ("path_under", _) => {
+                    let hint = "write the whole path of a folder: path_under = \"/srv/data\"".to_owned();
+                    desk.wrong(value.span(), "this is no folder that a path could be in", Some(hint));
+                }
                 // A whole value or none: a pattern that matches somewhere inside lets everything in.
                 ("pattern", Value::String(pattern)) => {
                     property.insert(word.to_owned(), json!(format!("^(?:{pattern})$")));
@@ -145,6 +176,15 @@ fn short(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
                     property.insert(word.to_owned(), value.clone());
                 }
             }
+        }
+        let is_path = property.contains_key(path::KEYWORD);
+        if is_path && !matches!(property.get("type").and_then(Value::as_str), Some("string" | "array")) {
+            let hint = "say type = \"string\", or \"array\" with items = { type = \"string\" }".to_owned();
+            desk.wrong(
+                line.span(),
+                format!("the argument `{name}` is a path and so text, or a list of texts"),
+                Some(hint),
+            );
         }
         if !["type", "enum", "const"].iter().any(|keyword| property.contains_key(*keyword)) {
             let hint = "say type = \"string\", \"integer\", \"number\", \"boolean\" or \"array\"".to_owned();

@@ -27,11 +27,21 @@ pub fn schema() -> Value {
             "output": {"enum": ["json", "text", "lines"], "default": "text", "description": "How its stdout is read."},
             "success_exit": exits("Exit statuses of success; 0 when not said."),
             "no_effect_exit": exits("Exit statuses of a failure in which nothing happened."),
-            "tempfail_exit": exits("Exit statuses of a failure for now, in which nothing happened."),
+            "tempfail_exit": exits("Exit statuses of a failure for now, in which nothing happened: it is started again."),
+            "retry": closed(json!([]), json!({
+                "attempts": {"type": "integer", "minimum": 1, "maximum": 10, "description": "Starts at most; 3 when not said."},
+                "wait": span("Before the second start, doubled before each further one; 250ms when not said."),
+            })),
             "folder": text("Where it runs; a private folder for each call when not said."),
             "environment": {"type": "object", "additionalProperties": {"anyOf": [
                 text("A template."),
-                closed(json!(["secret"]), json!({"secret": text("env:NAME, file:/path or credential:NAME.")})),
+                closed(json!(["secret"]), json!({
+                    "secret": text("env:NAME, file:/path or credential:NAME."),
+                    "as": {
+                        "enum": ["value", "file"], "default": "value",
+                        "description": "The variable holds it, or the path of a file without a name that holds it.",
+                    },
+                })),
             ]}},
             "limits": closed(json!([]), json!({
                 "grace": span("Between SIGTERM and SIGKILL; 5s when not said."),
@@ -74,6 +84,7 @@ pub fn schema() -> Value {
             "dedupe_window": span("How long the other side of a keyed tool remembers a key."),
             "probe": text("A read-only tool that says whether a call in doubt happened."),
             "preview": text("A read-only tool that shows what a call would do."),
+            "preview_varies": flag("What the preview says changes by itself: it is not compared when the call starts."),
             "tags": paths("Words to find it by."),
             "arguments": {
                 "type": "object", "description": "The short form of `input`: one argument a line.",

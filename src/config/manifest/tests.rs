@@ -119,13 +119,112 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         (format!("{GOOD}environment = {{ T = {{ secret = \"x\" }} }}\n"), "a secret is named `env:NAME`"),
         (format!("{GOOD}no_effect_exit = [0]\n"), "the exit status 0 is given two meanings"),
         (format!("{GOOD}sandbox = {{ read = [\"x\"] }}\n"), "`x` is not an absolute path"),
+        (
+            with("\"restart\"\n", &format!("\"restart\"\ntitle = \"{}\"\n", "t".repeat(4_097))),
+            "3:8 the title has more than 4096",
+        ),
+        (with("\"Restarts a unit.\"", &format!("\"{}\"", "d".repeat(4_097))), "3:8 the description has more than 4096"),
+        (
+            with("description", "effect = \"readonly\"\ndestructive = true\ndescription"),
+            "5:15 a tool that only reads destroys",
+        ),
+        (
+            with("description", "idempotency_ignore = [\"note\"]\ndescription"),
+            "4:23 `note` is not a JSON Pointer (write /note)",
+        ),
+        (with("description", "output_limit = 0\ndescription"), "4:16 the output limit is 1 byte to 64 MiB"),
+        (with("description", "output_limit = \"65 MiB\"\ndescription"), "4:16 the output limit is 1 byte to 64 MiB"),
+        (with("description", "output_limit = \"much\"\ndescription"), "4:16 `much` is not a number of bytes"),
+        (with("description", "output_limit = -1\ndescription"), "4:16 it must not be negative"),
+        (with("description", "input = { type = \"object\" }\ndescription"), "the arguments are declared twice"),
+        (with("description", "probe = \"a b\"\ndescription"), "4:9 `a b` is not a tool name"),
+        (with("description", "probe = \"restart\"\ndescription"), "the probe `restart` must be a tool that only reads"),
+        (
+            with("description", "preview = \"search_customer\"\ndescription"),
+            "the preview `search_customer` must be a tool of your own",
+        ),
+        (with("description", "preview_varies = true\ndescription"), "4:18 there is no preview that could vary"),
+        (with("{ type = \"string\" }", "{ description = \"x\" }"), "8:9 the argument `since` has no type"),
+        (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"data\" }"), "8:42 this is no folder"),
+        (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"/a/../b\" }"), "8:42 this is no folder"),
+        (with("{ type = \"string\" }", "{ type = \"string\", path_under = 7 }"), "8:42 this is no folder"),
+        (
+            with("{ type = \"string\" }", "{ type = \"integer\", path_under = \"/a\" }"),
+            "8:9 the argument `since` is a path and so text",
+        ),
+        (
+            with("{ type = \"string\" }", "{ type = \"object\" }"),
+            "the argument `since` is an object and has no place here",
+        ),
+        (format!("{GOOD}environment = {{ T = \"{{tags...}}\" }}\n"), "a variable cannot hold a list"),
+        (format!("{GOOD}environment = {{ T = \"{{since}}\" }}\n"), "the argument `since` may be missing"),
+        (format!("{GOOD}environment = {{ \"A B\" = \"x\" }}\n"), "`A B` is no name of a variable"),
+        (
+            format!("{GOOD}environment = {{ T = {{ secret = \"env:X\", as = \"argument\" }} }}\n"),
+            "unknown variant `argument`",
+        ),
+        (format!("{GOOD}limits = {{ grace = \"6m\" }}\n"), "the grace is 5 minutes at most"),
+        (format!("{GOOD}limits = {{ files = 3 }}\n"), "a program needs at least 16 open files"),
+        (format!("{GOOD}limits = {{ memory = \"1 MiB\" }}\n"), "a program needs at least 16 MiB"),
+        (format!("{GOOD}retry = {{ attempts = 3 }}\n"), "14:9 no exit status says that it failed for now (name the"),
+        (format!("{GOOD}tempfail_exit = [75]\nretry = {{ attempts = 11 }}\n"), "15:9 there are 1 to 10 attempts"),
+        (format!("{GOOD}tempfail_exit = [75]\nretry = {{ atempts = 1 }}\n"), "15:11 unknown field `atempts`"),
+        (format!("{GOOD}tempfail_exit = [256]\n"), "14:18"),
+        (format!("{GOOD}folder = \"here\"\n"), "14:10 `here` is not an absolute path"),
         (format!("{GOOD}{GOOD}"), "duplicate key"),
         ("x = 1\n".to_owned(), "unknown field `x`"),
         (String::new(), "missing field `tool` (begin a tool with [tool]"),
     ] {
         let told = wrong(&text);
         assert!(told.iter().any(|line| line.contains(expected)), "`{expected}` is not in {told:#?}");
+        assert!(told.iter().all(|line| !line.starts_with("0:0")), "without a place: {told:#?}");
     }
+}
+
+/// What a tool with a whole schema in place of the short form is told.
+fn with_schemas(schemas: &str) -> Vec<String> {
+    wrong(&format!(
+        "[tool]\nname = \"x\"\ndescription = \"x\"\n{schemas}\n[tool.command]\nprogram = \"cat\"\nstdin = \"json\"\noutput = \"json\"\n"
+    ))
+}
+
+#[test]
+fn whole_schemas_are_looked_at_too() {
+    for (schemas, expected) in [
+        ("input = { type = \"string\" }", "4:9 the arguments of a tool are an object (say type = \"object\""),
+        ("input = { type = \"objekt\" }", "4:9 the arguments of a tool are an object"),
+        ("input = '{\"type\": \"object\",}'", "4:9 the schema is not strict JSON"),
+        ("input = '{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"x\"}}}'", "4:9 this is no JSON Schema"),
+        ("input = '{\"type\": \"object\", \"properties\": {\"a\": {\"$ref\": \"https://x/y\"}}}'", "leaves the schema"),
+        ("input = 7", "4:9 a schema is a table, or JSON as text"),
+        (
+            "input = { type = \"object\", properties = { a = { type = \"string\", x-path-under = \"a\" } } }",
+            "4:9 `a` is no whole path",
+        ),
+        ("output = { type = \"array\" }", "4:10 the output of a tool is an object (what is no object becomes"),
+        ("output = \"{\"", "4:10 the schema is not strict JSON"),
+    ] {
+        let told = with_schemas(schemas);
+        assert!(told.iter().any(|line| line.contains(expected)), "`{expected}` is not in {told:#?}");
+    }
+    assert_eq!(with_schemas("input = { type = \"object\" }\noutput = { type = \"object\" }"), [""; 0]);
+    assert_eq!(
+        wrong("[tool]\nname = \"x\"\ndescription = \"x\"\n"),
+        ["2:8 nothing runs this tool (say what runs it: [tool.command] with program = \"…\")"]
+    );
+}
+
+#[test]
+fn paths_are_part_of_the_definition_and_of_the_schema() {
+    let text = with("since = { type = \"string\" }", "since = { type = \"string\", path_under = \"/srv\" }");
+    let tool = &read(&text).expect("good").tools[0].tool;
+    assert_eq!(tool.input_schema["properties"]["since"]["x-path-under"], "/srv");
+    let crate::domain::tool::Action::Command(command) = &tool.action else { panic!("a command") };
+    assert_eq!(command.paths, BTreeMap::from([("since".to_owned(), PathBuf::from("/srv"))]));
+    assert_ne!(tool.digest(), read(GOOD).expect("good").tools[0].tool.digest());
+    let boxed = format!("{text}sandbox = {{ read = [] }}\n");
+    let warnings: Vec<_> = read(&boxed).expect("good").warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["the argument `since` is a path in a folder that the sandbox does not let it read"]);
 }
 
 #[test]

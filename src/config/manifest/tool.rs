@@ -140,6 +140,10 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
         }
     }
     let (probe, preview) = (other(desk, table.probe.as_ref()), other(desk, table.preview.as_ref()));
+    let preview_varies = table.preview_varies.as_ref().is_some_and(|said| *said.get_ref());
+    if let (None, Some(said)) = (&preview, &table.preview_varies) {
+        desk.wrong(said.span(), "there is no preview that could vary", Some("name it: preview = \"…\"".to_owned()));
+    }
     let examples: Vec<Example> = table
         .example
         .iter()
@@ -176,6 +180,7 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
             dedupe_window: table.dedupe_window.map(|window| window.into_inner().0),
             probe,
             preview,
+            preview_varies,
             tags: table.tags,
         },
         name: name?,

@@ -40,6 +40,7 @@ pub struct ToolTable {
     pub dedupe_window: Option<Spanned<Span>>,
     pub probe: Option<Spanned<String>>,
     pub preview: Option<Spanned<String>>,
+    pub preview_varies: Option<Spanned<bool>>,
     #[serde(default)]
     pub tags: Vec<String>,
     pub arguments: Option<Spanned<BTreeMap<String, Spanned<ArgumentTable>>>>,
@@ -77,6 +78,7 @@ pub struct CommandTable {
     pub no_effect_exit: Vec<u8>,
     #[serde(default)]
     pub tempfail_exit: Vec<u8>,
+    pub retry: Option<Spanned<RetryTable>>,
     pub folder: Option<Spanned<String>>,
     #[serde(default)]
     pub environment: BTreeMap<Spanned<String>, Spanned<VariableTable>>,
@@ -104,7 +106,7 @@ pub struct WhenTable {
     pub then: Vec<Spanned<ElementTable>>,
 }
 
-/// One variable: text, or `{ secret = "env:NAME" }`.
+/// One variable: text, or `{ secret = "env:NAME" }`, perhaps with `as = "file"`.
 #[derive(Debug)]
 pub enum VariableTable {
     /// A template.
@@ -113,11 +115,32 @@ pub enum VariableTable {
     Secret(SecretTable),
 }
 
-/// `{ secret = "env:NAME" }`
+/// `{ secret = "env:NAME", as = "file" }`
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretTable {
     pub secret: Spanned<String>,
+    #[serde(default)]
+    pub r#as: SecretAs,
+}
+
+/// How a program is given a secret.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretAs {
+    /// The variable holds it.
+    #[default]
+    Value,
+    /// The variable holds the path of a file that holds it.
+    File,
+}
+
+/// `retry = { attempts = 3, wait = "250ms" }`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryTable {
+    pub attempts: Option<u32>,
+    pub wait: Option<Span>,
 }
 
 /// `[tool.command.limits]`

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::command::{CommandAction, Variable};
+use super::path::{inside, must_stay};
 use super::template::{BadArgument, expand};
 
 /// What runs a tool.
@@ -50,11 +51,15 @@ impl Action {
     /// An argument that cannot stand where it would.
     pub fn runs(&self, arguments: &Value) -> Result<Vec<String>, BadArgument> {
         let Self::Command(command) = self else { return Ok(Vec::new()) };
+        for (name, value, root) in inside(&command.paths, arguments) {
+            must_stay(name, value, root)?;
+        }
         let mut all = Vec::new();
         for (name, variable) in &command.environment {
             all.push(match variable {
                 Variable::Text(text) => format!("{name}={}", text.fill(arguments)?),
                 Variable::Secret(reference) => format!("{name}=‹secret:{reference}›"),
+                Variable::SecretFile(reference) => format!("{name}=‹path of a file with secret:{reference}›"),
             });
         }
         all.push(command.program.path.display().to_string());

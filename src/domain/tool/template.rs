@@ -84,6 +84,9 @@ pub enum BadArgument {
     /// It is not there.
     #[error("the argument `{0}` is missing")]
     Missing(String),
+    /// It is a path that leaves its folder.
+    #[error("the argument `{0}` must be a whole path inside `{1}`, without `.` and `..`")]
+    Outside(String, String),
 }
 
 impl BadArgument {
@@ -94,6 +97,7 @@ impl BadArgument {
             | Self::Nul(name)
             | Self::TooLong(name, _)
             | Self::Kind(name, _)
+            | Self::Outside(name, _)
             | Self::Missing(name) => Some(name),
             Self::TooLongTogether => None,
         }

@@ -51,6 +51,9 @@ impl Reading {
         if end.survivors {
             facts.push(("survivors", "something that the command started could not be ended".to_owned()));
         }
+        if end.attempts > 1 {
+            facts.push(("attempts", end.attempts.to_string()));
+        }
         Ran { ending: self.ending(end, stdout, stderr), facts }
     }
 
@@ -59,7 +62,7 @@ impl Reading {
         let cut_off = |kind, message| Ending::cut_off(self.effect, kind, message);
         match (&end.fate, end.cut) {
             (Fate::NotStarted(why), _) => Ending::Known(self.failed(format!("nothing ran: {why}"), None, Effect::None)),
-            (Fate::Exited(status), None) => Ending::Known(self.exited(*status, stdout, stderr)),
+            (Fate::Exited(status), None) => Ending::Known(self.exited(*status, end.attempts, stdout, stderr)),
             // Whatever it says after it was asked to end is not what it would have said.
             (_, Some(Cut::Timeout)) => cut_off(FailureKind::Timeout, self.too_slow()),
             (_, Some(Cut::Flood)) => {
@@ -85,7 +88,7 @@ impl Reading {
         )
     }
 
-    fn exited(&self, status: i32, stdout: &[u8], stderr: &[u8]) -> Outcome {
+    fn exited(&self, status: i32, attempts: u32, stdout: &[u8], stderr: &[u8]) -> Outcome {
         if has(&self.exits.success, status) {
             return self.succeeded(stdout);
         }
@@ -97,7 +100,8 @@ impl Reading {
         } else {
             (unknown, "")
         };
-        let message = format!("`{}` ended with status {status}{meaning}{}", self.name, last_words(stderr));
+        let attempts = if attempts > 1 { format!(" ({attempts} attempts)") } else { String::new() };
+        let message = format!("`{}` ended with status {status}{meaning}{attempts}{}", self.name, last_words(stderr));
         let output = json!({"exit_status": status, "stdout": told(stdout), "stderr": told(stderr)});
         self.failed(message, Some(Canonical::of(&output)), effect)
     }

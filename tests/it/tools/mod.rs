@@ -7,8 +7,11 @@ mod doubt;
 mod examples;
 mod leftovers;
 mod manifests;
+mod paths;
 mod preview;
+mod retries;
 mod sandbox;
+mod secrets;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
