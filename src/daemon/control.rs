@@ -1,6 +1,6 @@
 //! The reins of a running daemon: what it says about itself, how it loads its rules again, how it stops.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::clock::SystemClock;
 use crate::domain::audit::{AuditRecord, RecordType};
@@ -9,10 +9,12 @@ use crate::domain::id::PrincipalId;
 use crate::domain::time::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::pipeline::port::{Clock as _, Control, DaemonFacts, Ledger as _, Wait};
+use crate::pipeline::rulebook::Rulebook;
 use crate::server::Shutdown;
 use crate::store::redb::RedbStore;
 
 use super::last_start::Note;
+use super::seen::Seen;
 use super::{CannotStart, Inputs, Plan, Started, rules};
 
 /// Holds a running daemon.
@@ -28,6 +30,8 @@ pub struct Reins {
     clock: Arc<SystemClock>,
     /// One reload at a time: the last one asked for is the one in force.
     reloading: tokio::sync::Mutex<()>,
+    /// The files of rules as they were loaded.
+    seen: Mutex<Seen>,
 }
 
 impl Reins {
@@ -48,7 +52,8 @@ impl Reins {
             notes: started.notes.clone(),
         };
         let (path, reloading) = (OnceLock::new(), tokio::sync::Mutex::new(()));
-        Self { inputs, plan, facts, shutdown: Shutdown::new(), note, path, store, clock, reloading }
+        let seen = Mutex::new(Seen::of(&plan));
+        Self { inputs, plan, facts, shutdown: Shutdown::new(), note, path, store, clock, reloading, seen }
     }
 
     pub(super) fn hold(&self, path: &Arc<Pipeline>) {
@@ -80,11 +85,13 @@ impl Reins {
         let Some(path) = self.path.get().and_then(Weak::upgrade) else { return Ok(Vec::new()) };
         let before = path.rules();
         let plan = Plan::load(&self.inputs)?;
+        // Looked at before it is read: what changes in between waits for the next reload.
+        let seen = Seen::of(&plan);
         let fresh = rules::load(&plan, Some(&before))?;
         let changed = self.store.register_tools(super::definitions(&fresh), self.clock.now()).await?;
         let (old, new) = (before.policies.digest(), fresh.policies.digest());
         if old == new {
-            path.replace_rules(fresh);
+            self.put_into_force(&path, fresh, seen);
             let same = format!("the policies are the same; {changed} tools are new, changed or gone");
             return Ok(self.with_later(same, &plan));
         }
@@ -94,8 +101,13 @@ impl Reins {
         // From here on permits of the old policies open nothing, and those of the new ones do: calls between
         // the two steps decide again.
         self.store.activate_policy(new, record).await?;
-        path.replace_rules(fresh);
+        self.put_into_force(&path, fresh, seen);
         Ok(self.with_later(format!("policies: {} before, {} now", old.short(), new.short()), &plan))
+    }
+
+    fn put_into_force(&self, path: &Pipeline, fresh: Rulebook, seen: Seen) {
+        path.replace_rules(fresh);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// What changed, and what will only with the next start. The latter goes to the log too: whoever sent SIGHUP
@@ -110,7 +122,10 @@ impl Reins {
 
 impl Control for Reins {
     fn facts(&self) -> DaemonFacts {
-        self.facts.clone()
+        let mut facts = self.facts.clone();
+        let loaded = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.notes.extend(loaded.waits());
+        facts
     }
 
     fn reload(&self) -> Wait<'_, Result<Vec<String>, Denial>> {

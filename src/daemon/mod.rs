@@ -9,6 +9,7 @@ mod last_start;
 mod plan;
 mod problem;
 mod rules;
+mod seen;
 mod state;
 
 use std::net::SocketAddr;
