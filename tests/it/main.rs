@@ -18,6 +18,8 @@ mod doors;
 #[cfg(test)]
 mod examples;
 // Builds without debug assertions have no fail points.
+#[cfg(test)]
+mod executors;
 #[cfg(all(test, debug_assertions))]
 #[cfg(test)]
 mod failpoints;
