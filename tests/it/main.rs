@@ -38,6 +38,8 @@ mod policy;
 #[cfg(test)]
 mod rmcp;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tools;
