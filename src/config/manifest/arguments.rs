@@ -42,6 +42,29 @@ const KEYWORDS: &[&str] = &[
     "path_under",
 ];
 
+/// Forms of text that are checked (JSON Schema 2020-12 section 7.3); another word would check nothing.
+const FORMATS: &[&str] = &[
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
+];
+
 /// The schema of a tool's arguments.
 pub fn input(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
     let (schema, place) = match (&table.arguments, &table.input) {
@@ -167,6 +190,11 @@ fn short(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
                 ("path_under", _) => {
                     let hint = "write the whole path of a folder: path_under = \"/srv/data\"".to_owned();
                     desk.wrong(value.span(), "this is no folder that a path could be in", Some(hint));
+                }
+                ("format", Value::String(format)) if !FORMATS.contains(&format.as_str()) => {
+                    let near = crate::pipeline::rulebook::nearest(format, FORMATS.iter().copied());
+                    let hint = near.map(|near| format!("did you mean `{near}`?"));
+                    desk.wrong(value.span(), format!("there is no format `{format}`"), hint);
                 }
                 // A whole value or none: a pattern that matches somewhere inside lets everything in.
                 ("pattern", Value::String(pattern)) => {

@@ -147,6 +147,10 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         (with("{ type = \"string\" }", "{ description = \"x\" }"), "8:9 the argument `since` has no type"),
         (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"data\" }"), "8:42 this is no folder"),
         (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"/a/../b\" }"), "8:42 this is no folder"),
+        (
+            with("{ type = \"string\" }", "{ type = \"string\", format = \"host-name\" }"),
+            "8:38 there is no format `host-name` (did you mean `hostname`?)",
+        ),
         (with("{ type = \"string\" }", "{ type = \"string\", path_under = 7 }"), "8:42 this is no folder"),
         (
             with("{ type = \"string\" }", "{ type = \"integer\", path_under = \"/a\" }"),

@@ -95,3 +95,28 @@ fn it_is_looked_at_again_right_before_the_program_starts() {
     );
     assert_eq!(std::fs::read_to_string(path(&daemon, "t.sh.starts")).expect("starts"), "x\n");
 }
+
+/// The other kinds of holes: what JSON Schema says of them is checked before anything runs.
+#[test]
+fn every_kind_of_hole_takes_only_what_it_is_for() {
+    let text = "[tool]\nname = \"t\"\ndescription = \"A test.\"\neffect = \"readonly\"\n[tool.arguments]\n\
+                host = { type = \"string\", format = \"hostname\", default = \"db.example.com\" }\n\
+                address = { type = \"string\", format = \"ipv4\", default = \"10.0.0.1\" }\n\
+                size = { enum = [\"s\", \"m\"], default = \"s\" }\ncount = { type = \"integer\", minimum = 1, maximum = 9, default = 1 }\n\
+                name = { type = \"string\", pattern = \"[a-z]+\", default = \"a\" }\n[tool.command]\nprogram = \"echo\"\n\
+                arguments = [\"{host}\", \"{address}\", \"{size}\", \"{count}\", \"{name}\"]\n";
+    let daemon = daemon(&[("t.toml", text)]);
+    assert_eq!(call(&daemon, "t", &json!({}))["output"]["text"], "db.example.com 10.0.0.1 s 1 a\n");
+    for (name, value) in [
+        ("host", json!("-oProxyCommand=x")),
+        ("host", json!("a b")),
+        ("address", json!("10.0.0.256")),
+        ("size", json!("l")),
+        ("count", json!(10)),
+        ("count", json!(1.5)),
+        ("name", json!("a\nb")),
+        ("name", json!("a1")),
+    ] {
+        refused(&call(&daemon, "t", &json!({name: value})), &format!("/{name}"), "`t` is wrong");
+    }
+}

@@ -53,10 +53,11 @@ fn of_command(command: &CommandAction) -> Vec<(&'static str, String)> {
             .iter()
             .map(|(name, root)| ("path", escape_untrusted(&format!("{name} stays in {}", root.display())))),
     );
+    let again = format!("not now: {} starts at most", command.exits.retry.unwrap_or_default().attempts);
     let exits = [
         ("exits", "success", &command.exits.success),
         ("", "nothing happened", &command.exits.no_effect),
-        ("", "not now", &command.exits.temporary),
+        ("", again.as_str(), &command.exits.temporary),
     ];
     pairs.extend(exits.into_iter().filter(|(_, _, list)| !list.is_empty()).map(|(name, meaning, list)| {
         let list: Vec<String> = list.iter().map(ToString::to_string).collect();
@@ -132,7 +133,7 @@ mod tests {
                 {"when": {"argument": "dir", "then": [{"one": [{"literal": "\u{1b}"}]}]}},
             ],
             "stdin": "none", "output": "text",
-            "exits": {"success": [0], "no_effect": [3, 4], "temporary": []},
+            "exits": {"success": [0], "no_effect": [3, 4], "temporary": [75]},
             "folder": null,
             "environment": {"T": {"secret_file": "env:THE_T"}},
             "limits": {"grace_ms": 5000, "memory": 1024, "file_size": null, "files": 256, "processes": null, "cpu_seconds": 90},
@@ -145,7 +146,7 @@ mod tests {
             "Definition:\n  timeout    30s\n  output     1048576 bytes at most\n  tags       support, desk\n  probe      look\n\
              \x20 program    /usr/bin/prune (sha256:{})\n  arguments  [\"--in={{{{dir}}\", \"{{names...}}\", {{ if = \"dir\", then = [\"\\u{{1b}}\"] }}]\n\
              \x20 variable   T=‹path of a file with secret:env:THE_T›\n  path       dir stays in /srv/data\n\
-             \x20 exits      0 success\n             3, 4 nothing happened\n\
+             \x20 exits      0 success\n             3, 4 nothing happened\n             75 not now: 3 starts at most\n\
              \x20 limits     256 open files, 1024 bytes of memory, 1m 30s of processor time, 5000 ms between SIGTERM and SIGKILL\n\
              \x20 sandbox    files; reads /srv; no network\n  digest     sha256:00\n",
             "0".repeat(64)
