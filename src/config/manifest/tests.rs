@@ -130,7 +130,7 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         ),
         (
             with("description", "idempotency_ignore = [\"note\"]\ndescription"),
-            "4:23 `note` is not a JSON Pointer (write /note)",
+            "4:23 `note` is not a JSON Pointer (write /name)",
         ),
         (with("description", "output_limit = 0\ndescription"), "4:16 the output limit is 1 byte to 64 MiB"),
         (with("description", "output_limit = \"65 MiB\"\ndescription"), "4:16 the output limit is 1 byte to 64 MiB"),
@@ -145,13 +145,13 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         ),
         (with("description", "preview_varies = true\ndescription"), "4:18 there is no preview that could vary"),
         (with("{ type = \"string\" }", "{ description = \"x\" }"), "8:9 the argument `since` has no type"),
-        (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"data\" }"), "8:42 this is no folder"),
-        (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"/a/../b\" }"), "8:42 this is no folder"),
+        (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"data\" }"), "8:41 this is no folder"),
+        (with("{ type = \"string\" }", "{ type = \"string\", path_under = \"/a/../b\" }"), "8:41 this is no folder"),
         (
             with("{ type = \"string\" }", "{ type = \"string\", format = \"host-name\" }"),
-            "8:38 there is no format `host-name` (did you mean `hostname`?)",
+            "8:37 there is no format `host-name` (did you mean `hostname`?)",
         ),
-        (with("{ type = \"string\" }", "{ type = \"string\", path_under = 7 }"), "8:42 this is no folder"),
+        (with("{ type = \"string\" }", "{ type = \"string\", path_under = 7 }"), "8:41 this is no folder"),
         (
             with("{ type = \"string\" }", "{ type = \"integer\", path_under = \"/a\" }"),
             "8:9 the argument `since` is a path and so text",
