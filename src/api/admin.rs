@@ -64,6 +64,9 @@ pub struct StatusReport {
     pub in_doubt: u64,
     /// Calls running now.
     pub running: u64,
+    /// Runs of workflows that are left to it.
+    #[serde(default)]
+    pub detached: usize,
     /// Records in the log.
     pub records: u64,
     /// Root of the log, `sha256:…`.

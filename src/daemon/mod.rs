@@ -12,7 +12,7 @@ mod rules;
 mod state;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::authn::Schemes;
@@ -22,14 +22,15 @@ use crate::domain::digest::Digest;
 use crate::domain::id::ToolName;
 use crate::domain::time::Timestamp;
 use crate::guard::quota::{Limiter, QuotaSettings};
-use crate::pipeline::port::{Clock as _, DeskImport as _, Keys as _, Ledger as _, Log as _, Unavailable};
+use crate::pipeline::port::{Clock as _, DeskImport as _, Keys as _, Ledger as _, Log as _, Runs as _, Unavailable};
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::{Pipeline, Ports};
+use crate::runner::{Means, ProcessRunners};
 use crate::server::{self, Seal, ServerSettings, Shutdown};
 use crate::store::redb::RedbStore;
 use crate::tool::command::CommandExecutor;
 use crate::tool::{Tools, desk};
-use crate::transport::Listener;
+use crate::transport::{Listener, detached};
 
 use control::Reins;
 pub use fixtures::{CannotServe, Fixtures};
@@ -60,6 +61,8 @@ pub struct Started {
     pub adopted: usize,
     /// Calls nobody knows the outcome of.
     pub in_doubt: usize,
+    /// Runs of workflows that were left to an earlier daemon.
+    pub detached: usize,
     /// What an operator should know.
     pub notes: Vec<String>,
 }
@@ -137,11 +140,20 @@ impl Daemon {
             restarted: 0,
             adopted: 0,
             in_doubt: 0,
+            detached: store.detached().await?.len(),
             notes: plan.notes.clone(),
         };
         let server = ServerSettings { limits: plan.limits, allowed_hosts: plan.allowed_hosts.clone() };
         // Now that it has store and socket: a start that fails changes nothing about the last one.
         let note = Note::write(&inputs, &plan)?;
+        let authn = Arc::new(authn);
+        let runners = ProcessRunners::new(Means {
+            program: detached::own_program().map_err(|source| CannotStart::file(Path::new("toolctl"), source))?,
+            socket: plan.socket.clone(),
+            runs: store.clone(),
+            authn: authn.clone(),
+            clock: clock.clone(),
+        });
         let reins = Arc::new(Reins::new(inputs, plan, &started, note, now, store.clone(), clock.clone()));
         let ports = Ports {
             ledger: store.clone(),
@@ -149,8 +161,9 @@ impl Daemon {
             keys: store.clone(),
             desk: store.clone(),
             runs: store.clone(),
+            runners: Arc::new(runners),
             executors: Arc::new(Tools::new(store.clone(), commands)),
-            authn: Arc::new(authn),
+            authn,
             control: reins.clone(),
             clock: clock.clone(),
             chance: Arc::new(SystemChance),
@@ -185,10 +198,14 @@ impl Daemon {
     pub async fn serve(self) -> Result<(), CannotStart> {
         let sweeper = tokio::spawn(Arc::clone(&self.path).sweep_for_ever());
         let (stopping, path) = (self.reins.shutdown(), Arc::clone(&self.path));
-        tokio::spawn(async move {
+        let let_go = tokio::spawn(async move {
             stopping.begun().await;
             path.let_go();
+            // Before the doors close, so that they are not seen to knock.
+            path.let_runs_go().await;
         });
+        // What drives runs knocks at the doors, which open now.
+        self.path.resume_runs().await?;
         let drain = self.server.limits.drain;
         server::serve(self.listeners, Arc::clone(&self.path), self.server, self.seal, self.reins.shutdown()).await;
         let drained = tokio::time::timeout(drain, self.path.idle()).await;
@@ -199,6 +216,8 @@ impl Daemon {
             );
         }
         sweeper.abort();
+        // The order to stop was given, or the doors would not have closed.
+        let _done = let_go.await;
         let record = AuditRecord::new(RecordType::DaemonStopped, self.clock.now());
         self.store.record(vec![record]).await?;
         Ok(())

@@ -36,6 +36,8 @@ pub struct Status {
     pub in_doubt: u64,
     /// Calls running now.
     pub running: u64,
+    /// Runs of workflows that were left to the daemon.
+    pub detached: usize,
     /// Records in the log.
     pub records: u64,
     /// Root of the log.
@@ -205,6 +207,7 @@ impl Pipeline {
                 pending: counts.pending,
                 in_doubt: counts.in_doubt,
                 running: self.running(),
+                detached: self.ports.runners.driven(),
                 records: frontier.size(),
                 root: frontier.root().to_string(),
                 policy: rules.policies.digest().to_string(),

@@ -50,6 +50,7 @@ use waiters::Waiters;
 
 pub use admin::Status;
 pub use read::{Dossier, ToolView};
+pub use runs::{RunView, Runner};
 
 /// The longest wait a caller may ask for.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -68,6 +69,8 @@ pub struct Ports {
     pub desk: Arc<dyn port::DeskImport>,
     /// Remembering runs of workflows.
     pub runs: Arc<dyn port::Runs>,
+    /// Driving those that were left to the daemon.
+    pub runners: Arc<dyn port::Runners>,
     /// Storing keys.
     pub keys: Arc<dyn port::Keys>,
     /// What runs tools.
@@ -108,6 +111,8 @@ pub struct Pipeline {
     too_fast: Mutex<BTreeMap<PrincipalId, u64>>,
     /// One change of a key at a time: each reads what the one before has written.
     changing_keys: tokio::sync::Mutex<()>,
+    /// One run at a time is left to the daemon, so that they are counted.
+    detaching: tokio::sync::Mutex<()>,
 }
 
 impl Pipeline {
@@ -124,6 +129,7 @@ impl Pipeline {
             sweep: Notify::new(),
             too_fast: Mutex::default(),
             changing_keys: tokio::sync::Mutex::default(),
+            detaching: tokio::sync::Mutex::default(),
         }
     }
 

@@ -22,10 +22,12 @@ use crate::domain::tool::{Tool, ToolKind};
 
 mod desk;
 mod people;
+mod runners;
 mod runs;
 
 pub use desk::{Customer, DeskImport, DeskRead, DeskTables, Edge, InStore, Message, Ticket};
 pub use people::{Authenticator, KeyRecord, Keys, Minted, Presented};
+pub use runners::{Runners, Standing};
 pub use runs::Runs;
 
 use super::cleared::Cleared;

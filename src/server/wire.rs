@@ -291,6 +291,7 @@ pub fn status_report(status: Status) -> api::admin::StatusReport {
         pending: status.pending,
         in_doubt: status.in_doubt,
         running: status.running,
+        detached: status.detached,
         records: status.records,
         root: status.root,
         policy: status.policy,

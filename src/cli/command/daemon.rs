@@ -33,6 +33,7 @@ pub fn status(cx: &Context) -> Result<Exit, CliError> {
                     report.running, report.pending, report.in_doubt
                 ),
             ),
+            ("runs", format!("{} left to the daemon", report.detached)),
             ("log", format!("{} records, root {}", report.records, escape_untrusted(&report.root))),
             ("policy", escape_untrusted(&report.policy)),
         ];

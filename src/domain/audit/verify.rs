@@ -258,6 +258,8 @@ fn legal(kind: RecordType, before: &str, after: &str) -> bool {
         | RecordType::DeskImported
         | RecordType::RunBegun
         | RecordType::RunEnded
+        | RecordType::RunDetached
+        | RecordType::RunReleased
         | RecordType::DaemonStarted
         | RecordType::DaemonStopped
         | RecordType::LogPruned => true,

@@ -160,13 +160,23 @@ struct DecisionRow<'a> {
 
 /// Writes any row.
 pub(super) fn encode(row: &impl Serialize) -> Result<Vec<u8>, Unavailable> {
-    postcard::to_extend(row, vec![VERSION]).map_err(|error| Unavailable::new(format!("encoding a row: {error}")))
+    encode_as(VERSION, row)
+}
+
+/// Writes any row behind a version of its own.
+pub(super) fn encode_as(version: u8, row: &impl Serialize) -> Result<Vec<u8>, Unavailable> {
+    postcard::to_extend(row, vec![version]).map_err(|error| Unavailable::new(format!("encoding a row: {error}")))
 }
 
 /// Reads any row.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unavailable> {
+    decode_as(VERSION, bytes)
+}
+
+/// Reads any row that has this version.
+pub(super) fn decode_as<'a, T: Deserialize<'a>>(expected: u8, bytes: &'a [u8]) -> Result<T, Unavailable> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => {
+        Some((version, rest)) if *version == expected => {
             postcard::from_bytes(rest).map_err(|error| Unavailable::new(format!("a row is damaged: {error}")))
         }
         Some((version, _)) => Err(Unavailable::new(format!("a row has version {version}, newer than this program"))),

@@ -1,6 +1,7 @@
 //! Workflows as their users meet them: a file, a daemon, and runs that are stopped and go on.
 
 mod changes;
+mod detach;
 mod examples;
 mod faults;
 mod kills;
