@@ -3,6 +3,7 @@
 mod client;
 mod daemon;
 mod echo;
+mod flow;
 mod group_commit;
 mod growth;
 mod idle;
@@ -31,10 +32,11 @@ struct Group {
     run: fn(&Options, &mut Report) -> Result<(), Fault>,
 }
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     Group { name: "throughput", goals: &["A", "B", "C", "S1", "S2", "S3", "S4", "S9"], run: throughput::run },
     Group { name: "policy", goals: &["S4"], run: policy::run },
     Group { name: "mcp", goals: &["S5"], run: mcp::run },
+    Group { name: "flow", goals: &["W1"], run: flow::run },
     Group { name: "client", goals: &["D", "S6"], run: client::run },
     Group { name: "growth", goals: &["S7", "S8", "S9"], run: growth::run },
     Group { name: "idle", goals: &["S10"], run: idle::run },
