@@ -2,11 +2,14 @@
 
 mod changes;
 mod detach;
+mod drift;
 mod examples;
 mod faults;
 mod kills;
+mod people;
 mod running;
 mod size;
+mod timeouts;
 
 use std::path::Path;
 
