@@ -98,7 +98,10 @@ impl Pipeline {
             let _one_at_a_time = self.detaching.lock().await;
             let now = self.ports.clock.now();
             let all = self.ports.runs.detached().await.map_err(|why| unavailable(&why))?;
-            let of_others = all.iter().filter(|run| run.principal != principal.id || run.id != id);
+            // What nobody stands for any more is not driven.
+            let is_good = |left: &Detached| self.ports.authn.recall(&left.credential, now).is_some();
+            let driven = all.iter().filter(|run| run.detached.as_ref().is_some_and(is_good));
+            let of_others = driven.filter(|run| run.principal != principal.id || run.id != id);
             let (mut others, mut own) = (0, 0);
             for run in of_others {
                 others += 1;

@@ -280,10 +280,11 @@ pub(super) fn fate_of_tombstone(closed_at: Timestamp, now: Timestamp, retention:
 }
 
 /// Whether a run is to be forgotten: with the bodies of its calls once it has ended, and with what is left of them
-/// when it never did.
+/// when it never did or the daemon is not done with it.
 pub(super) fn is_old_run(run: &Run, now: Timestamp, retention: Retention) -> bool {
     match &run.end {
-        Some(end) => is_older(end.at, now, retention.bodies),
+        Some(end) if run.detached.is_none() => is_older(end.at, now, retention.bodies),
+        Some(end) => is_older(end.at, now, retention.tombstones),
         None => is_older(run.began_at, now, retention.tombstones),
     }
 }

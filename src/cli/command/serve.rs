@@ -131,7 +131,7 @@ fn announce(cx: &Context, started: &Started) {
         row("doubt", cx.ui.paint_err(Tone::Care, &text));
     }
     if started.detached > 0 {
-        row("runs", format!("{} that were left to the daemon go on", started.detached));
+        row("runs", format!("{} left to an earlier daemon; this one goes on", started.detached));
     }
     for note in &started.notes {
         row("note", note.clone());

@@ -26,18 +26,20 @@ pub const PATIENCE: Duration = Duration::from_secs(10 * 365 * 86_400);
 ///
 /// # Errors
 /// The daemon's own.
-pub fn leave(cx: &Context, caller: &Caller, begun: &Begun) -> Result<Exit, CliError> {
-    if begun.state == RunVerdict::Succeeded.word() {
-        cx.ui.note(&format!("run {} has succeeded: nothing is left to do", begun.id));
+pub fn leave(cx: &Context, caller: &Caller, workflow: &Workflow, begun: &Begun) -> Result<Exit, CliError> {
+    let has_failed = begun.state == RunVerdict::Failed.word();
+    let is_over = begun.state == RunVerdict::Succeeded.word() || (has_failed && !workflow.follows_failures());
+    if is_over {
+        cx.ui.note(&format!("run {} has {}: nothing is left to do", begun.id, begun.state));
         let run = cx.send::<runs::Show>(&RunRef { run: begun.id.clone() })?;
         return told(cx, &Run { plan: None, detail: None, ..run }).map(|()| Exit::Done);
     }
     let run = cx.run(caller.ask::<runs::Detach>(&RunRef { run: begun.id.clone() }))??;
     told(cx, &run)?;
-    let what = match (begun.state.as_str(), run.changed) {
-        ("failed", _) => "has failed; what follows a failure goes on in the daemon",
-        (_, true) => "goes on in the daemon",
-        (_, false) => "goes on in the daemon, as it was left to it before",
+    let what = match (has_failed, run.changed) {
+        (true, _) => "has failed; whatever is left of what follows a failure is done by the daemon",
+        (false, true) => "goes on in the daemon",
+        (false, false) => "goes on in the daemon, as it was left to it before",
     };
     cx.ui.note(&format!("run {} {what}: toolctl runs show {}", run.run, run.run));
     Ok(Exit::Done)

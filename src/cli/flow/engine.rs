@@ -144,8 +144,7 @@ impl<'a> Engine<'a> {
     /// Whether the failure stays one however often the run is started: it is in the record, there are steps that do
     /// something about it, or nobody would start it again.
     fn is_final(&self) -> bool {
-        let has_more = self.workflow.steps.iter().any(|step| step.section != Section::Step);
-        self.is_alone || has_more || self.reports().any(StepReport::is_final)
+        self.is_alone || self.workflow.follows_failures() || self.reports().any(StepReport::is_final)
     }
 
     /// Tells the daemon how the run ended, with the steps that must not be looked at again.

@@ -80,7 +80,7 @@ pub fn run(cx: &Context, order: &Order) -> Result<Exit, CliError> {
     }
     match order.drive {
         Drive::Here { .. } => drive(cx, caller, &workflow, &tools, &begun),
-        Drive::Detached => detach::leave(cx, &caller, &begun),
+        Drive::Detached => detach::leave(cx, &caller, &workflow, &begun),
         Drive::Owned => detach::drive(cx, caller, &workflow, &tools, &begun),
     }
 }

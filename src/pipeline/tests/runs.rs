@@ -53,4 +53,8 @@ async fn only_so_many_runs_are_left_to_one_daemon() {
     assert_eq!(no.len(), 2 + MOST_DETACHED_EACH + 1);
     world.path.end_run(who("agent:x"), "r7".parse().unwrap(), RunVerdict::Cancelled, json!({})).await.result.unwrap();
     assert!(world.path.detach_run(who("agent:z"), "r0".parse().unwrap()).await.result.is_ok(), "there is room again");
+    assert!(world.path.detach_run(who("agent:z"), "r1".parse().unwrap()).await.result.is_err());
+    world.people.remove("agent:y");
+    let next = world.path.detach_run(who("agent:z"), "r1".parse().unwrap()).await.result;
+    assert!(next.is_ok(), "what nobody stands for any more takes no room");
 }

@@ -131,12 +131,14 @@ async fn a_run_is_left_to_the_daemon_until_it_is_over(store: Any) {
     let theirs = Run { detached: Some(left(&peer, 2)), ..failed_now.clone() };
     assert_eq!(end(&store, failed, ended(RunVerdict::Failed, 5)).await, Some((theirs.clone(), true)));
     assert_eq!(store.detached().await, Ok(vec![theirs, other.clone()]), "steps follow a failure");
+    let retention = Retention { bodies: Duration::from_secs(1), tombstones: Duration::from_secs(100) };
+    assert_eq!(store.prune(at(50), retention, 100).await, Ok(1), "it is kept as long as there is something left to do");
     release(&store, failed).await;
     release(&store, failed).await;
     assert_eq!(store.find_run(&failed.principal, &failed.id).await, Ok(Some(failed_now)));
     end(&store, open, ended(RunVerdict::Cancelled, 8)).await;
     assert_eq!(store.detached().await, Ok(vec![]));
-    // Three began, were left and ended; one was left again, and one was released.
-    assert_eq!(store.frontier().await.expect("the log").size(), 1 + 3 * 3 + 1 + 1, "what changes nothing is no record");
+    // Three began, were left and ended; one was left again, one forgotten, and one released.
+    assert_eq!(store.frontier().await.expect("the log").size(), 1 + 3 * 3 + 3, "what changes nothing is no record");
     sound(&store).await;
 }

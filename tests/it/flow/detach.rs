@@ -107,7 +107,7 @@ fn kill_9_of_the_daemon_at_any_moment_and_the_next_one_goes_on() {
         until(|| drivers(&daemon).is_empty().then_some(()));
         let said = daemon.restart();
         if moment == "asked" {
-            assert!(said.iter().any(|line| line.contains("1 that were left to the daemon go on")), "{said:?}");
+            assert!(said.iter().any(|line| line.contains("1 left to an earlier daemon; this one goes on")), "{said:?}");
         }
         if moment != "decided" {
             until_driver(&daemon, "s1", "waiting");
@@ -289,6 +289,8 @@ fn a_no_of_policy_ends_a_run_that_nobody_looks_at() {
     let path = file(&daemon, "w.toml", &format!("name = \"w\"\n{}", ticket("a", "Denied", "")));
     daemon.cli(&["run", &path, "--run", "r", "--detach"]).exits(0);
     until_run(&daemon, "r", "failed");
+    let again = daemon.cli(&["run", "--run", "r", "--detach"]).exits(0);
+    assert_eq!(again.stderr, "run r has failed: nothing is left to do\n");
     // Somebody who has changed the policy can do it again, in a run of its own.
     daemon.configure("policies/main.cedar", "@id(\"all\")\npermit (principal, action, resource);\n");
     daemon.cli(&["reload"]).exits(0);
