@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::caller::Wanted;
 use super::definition::{MOST_ITEMS, Step};
 use super::scope::Scope;
+use super::template::{Ready, Shape};
 use crate::api::tools::Tool;
 use crate::domain::digest::Digest;
 use crate::domain::tool::EffectClass;
@@ -35,12 +36,16 @@ pub fn of(step: &Step, scope: &Scope, is_harmless: bool) -> Result<Option<Vec<Wa
     {
         return Ok(None);
     }
+    // Compiled once, however long the list is.
+    let with = step.with.ready()?;
+    let about = step.idempotency.as_ref().map(Shape::ready).transpose()?;
+    let why = step.reason.as_ref().map(Shape::ready).transpose()?;
     let make = |scope_of_item: &Dynamic, place: Option<usize>| -> Result<Wanted, String> {
-        let (key, is_of_run) = key(step, workflow, run, scope_of_item, place)?;
-        let reason = step.reason.as_ref().map(|reason| reason.value(scope_of_item)).transpose()?;
+        let (key, is_of_run) = key(step, about.as_ref(), workflow, run, scope_of_item, place)?;
+        let reason = why.as_ref().map(|why| why.value(scope_of_item)).transpose()?;
         Ok(Wanted {
             tool: step.tool.clone(),
-            arguments: step.with.value(scope_of_item)?,
+            arguments: with.value(scope_of_item)?,
             key,
             is_of_run,
             reason: Some(match reason {
@@ -92,12 +97,13 @@ pub fn size(value: &Value) -> usize {
 /// about. Also says whether it is the run's own.
 fn key(
     step: &Step,
+    about: Option<&Ready<'_>>,
     workflow: &str,
     run: &str,
     scope: &Dynamic,
     place: Option<usize>,
 ) -> Result<(String, bool), String> {
-    let Some(about) = &step.idempotency else {
+    let Some(about) = about else {
         let item = place.map(|place| format!("/{place}")).unwrap_or_default();
         return Ok((format!("{run}/{}{item}", step.id), true));
     };
