@@ -35,6 +35,7 @@ impl Driver {
         command.arg(&means.socket).env_clear().env("TOOLCTL_KEY", token);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         detached::apart(&mut command);
+        detached::called(&mut command, env!("CARGO_PKG_NAME"));
         let mut child = Command::from(command).kill_on_drop(true).spawn()?;
         let line = child.stdin.take();
         let stderr = child.stderr.take().ok_or_else(|| io::Error::other("it has no stderr"))?;

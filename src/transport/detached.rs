@@ -30,6 +30,14 @@ pub fn apart(command: &mut Command) {
     }
 }
 
+/// Lets listings of processes show this name, where they would show a path that says nothing.
+pub fn called(command: &mut Command, name: &str) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::arg0(command, name);
+    #[cfg(windows)]
+    let _ = (command, name);
+}
+
 /// This very program, also when its file was replaced meanwhile where the system lets us have that.
 ///
 /// # Errors

@@ -36,11 +36,11 @@ pub struct RunArgs {
     /// The same as a gate: exits 5 when a call would be denied, 8 when people would have to agree
     #[arg(long, conflicts_with_all = ["run", "from"])]
     pub dry_run: bool,
-    /// Leave the run to the daemon, print its id, and do not wait
-    #[arg(long, conflicts_with_all = ["plan", "dry_run", "wait", "no_wait"])]
+    /// Leave the run to the daemon, print its id, and do not wait, whatever else is said
+    #[arg(long, conflicts_with_all = ["plan", "dry_run"])]
     pub detach: bool,
     /// Drive a run for the daemon: as the key says, without an end to patience, while stdin is open
-    #[arg(long, hide = true, requires = "run", conflicts_with_all = ["file", "inputs", "from", "plan", "dry_run", "detach", "wait", "no_wait"])]
+    #[arg(long, hide = true, requires = "run", conflicts_with_all = ["file", "inputs", "from", "plan", "dry_run", "detach"])]
     pub owned: bool,
     /// How long to wait for people; default 2m on a terminal, not at all elsewhere
     #[arg(long, value_name = "SPAN", value_parser = span, env = "TOOLCTL_WAIT", hide_env = true)]

@@ -40,7 +40,8 @@ fn drivers(daemon: &Daemon) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
     let line = |folder: &Path| String::from_utf8(std::fs::read(folder.join("cmdline")).ok()?).ok();
     let lines = processes.filter_map(|entry| Some((entry.file_name().into_string().ok()?, line(&entry.path())?)));
-    let drives = |line: &str| line.split('\0').any(|word| word == "--owned") && line.contains(&socket);
+    let drives =
+        |line: &str| line.starts_with("toolctl\0run\0") && line.contains("\0--owned\0") && line.contains(&socket);
     lines.filter(|(_, line)| drives(line)).map(|(pid, _)| pid).collect()
 }
 
@@ -83,7 +84,7 @@ fn a_run_that_is_left_to_the_daemon_waits_for_people_and_goes_on() {
 fn people_get_the_id_and_what_to_type_and_scripts_the_id_alone() {
     let daemon = Daemon::start();
     let path = file(&daemon, "w.toml", &format!("name = \"w\"\n{}", ticket("a", "A ticket", "")));
-    let ending = daemon.cli(&["run", &path, "--detach"]).exits(0);
+    let ending = daemon.cli(&["run", &path, "--detach"]).env("TOOLCTL_WAIT", "5m").exits(0);
     let id = ending.stdout.trim().to_owned();
     assert!(id.starts_with("w-") && !id.contains('\n'), "{id}");
     assert_eq!(ending.stderr, format!("run {id} goes on in the daemon: toolctl runs show {id}\n"));
@@ -346,8 +347,8 @@ fn what_cannot_be_left_to_the_daemon_is_refused_in_words() {
     daemon.cli(&["run", "--detach"]).exits(2);
     daemon.cli(&["run", "--run", "never-begun", "--detach"]).exits(2);
     daemon.cli(&["run", "missing.toml", "--detach"]).exits(2);
-    for other in [&["--plan"][..], &["--dry-run"], &["--wait", "1s"], &["--no-wait"]] {
-        daemon.cli(&[&["run", &path, "--detach"], other].concat()).exits(2);
+    for other in ["--plan", "--dry-run"] {
+        daemon.cli(&["run", &path, "--detach", other]).exits(2);
     }
     let bad = file(&daemon, "bad.toml", "name = \"w\"\n[[step]]\nid = \"a\"\ntool = \"create_tiket\"\n");
     daemon.cli(&["run", &bad, "--detach"]).exits(2);
@@ -361,4 +362,27 @@ fn what_cannot_be_left_to_the_daemon_is_refused_in_words() {
     assert_eq!(support(&daemon).json()["changed"], false);
     assert_eq!(drivers(&daemon), before);
     assert_eq!(daemon.audit("kind=run.detached").len(), 1);
+}
+
+/// Builds without debug assertions have no fail points.
+#[cfg(debug_assertions)]
+#[test]
+fn kill_9_around_the_write_by_which_a_run_is_left_and_it_is_left_once() {
+    for side in ["before", "after"] {
+        // The first write of its kind begins the run.
+        let mut daemon = Daemon::prepared(&[], &[("TOOLCTL_FAILPOINT", &format!("run:{side}:kill:2"))]);
+        daemon.restart();
+        let client = support(&daemon).start();
+        daemon.ended();
+        daemon.unarm();
+        daemon.restart();
+        let ending = client.ends();
+        assert_eq!(ending.code, Some(0), "{side}: {}", ending.stderr);
+        until_driver(&daemon, "s1", "waiting");
+        assert_eq!(drivers(&daemon).len(), 1);
+        approve(&daemon, "#1");
+        let over = until_run(&daemon, "s1", "succeeded");
+        assert_eq!(attempts(&over), [1, 1, 1, 1], "{side}");
+        assert_eq!(daemon.audit("kind=run.detached").len(), 1, "{side}");
+    }
 }
