@@ -16,6 +16,7 @@ use super::json::Canonical;
 pub mod action;
 pub mod command;
 pub mod template;
+pub mod upstream;
 
 pub use action::{Action, ToolKind};
 
@@ -192,11 +193,19 @@ impl Tool {
         self.effect == EffectClass::ReadOnly
     }
 
+    /// Whether its output is the `content` of MCP, which such clients are given as it came.
+    pub fn answers_content(&self) -> bool {
+        match &self.action {
+            Action::Upstream(upstream) => !upstream.structured,
+            Action::Desk | Action::Command(_) => false,
+        }
+    }
+
     /// Whether its effect lives in our own store and so shares the transaction of its record.
     pub fn runs_in_store(&self) -> bool {
         match self.kind() {
             ToolKind::Desk => !self.is_read_only(),
-            ToolKind::Command => false,
+            ToolKind::Command | ToolKind::Upstream => false,
         }
     }
 }

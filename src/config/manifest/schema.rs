@@ -91,12 +91,77 @@ pub fn schema() -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Tools of toolctl",
         "type": "object",
-        "required": ["tool"],
-        "properties": {"tool": {"anyOf": [
-            {"$ref": "#/$defs/tool"},
-            {"type": "array", "items": {"$ref": "#/$defs/tool"}},
-        ]}},
+        "anyOf": [{"required": ["tool"]}, {"required": ["upstream"]}],
+        "properties": {
+            "tool": {"anyOf": [
+                {"$ref": "#/$defs/tool"},
+                {"type": "array", "items": {"$ref": "#/$defs/tool"}},
+            ]},
+            "upstream": {"anyOf": [
+                {"$ref": "#/$defs/upstream"},
+                {"type": "array", "items": {"$ref": "#/$defs/upstream"}},
+            ]},
+        },
         "additionalProperties": false,
-        "$defs": {"tool": tool, "command": command, "element": element},
+        "$defs": {"tool": tool, "command": command, "element": element, "upstream": upstream()},
     })
+}
+
+/// The schema of a server of others.
+fn upstream() -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let span = |description: &str| json!({"type": "string", "description": description, "examples": ["30s", "5m"]});
+    let size = |description: &str| json!({"type": ["integer", "string"], "description": description, "examples": ["512 KiB", "64 MiB"]});
+    let texts = |description: &str| json!({"type": "array", "items": {"type": "string"}, "description": description});
+    let flag = |description: &str| json!({"type": "boolean", "description": description});
+    let closed = |required: Value, properties: Value| json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false});
+    let given = |description: &str| {
+        json!({"type": "object", "description": description, "additionalProperties": {"anyOf": [
+            text("The value itself."),
+            closed(json!(["secret"]), json!({"secret": text("env:NAME, file:/path or credential:NAME.")})),
+        ]}})
+    };
+    let declared = closed(
+        json!([]),
+        json!({
+            "effect": {
+                "enum": ["readonly", "idempotent", "keyed", "once"], "default": "once",
+                "description": "What running it a second time would do; what the server says of itself is no proof.",
+            },
+            "destructive": flag("It may destroy something; true when not said, unless it only reads."),
+            "open_world": flag("It reaches beyond this machine; true when not said."),
+            "risk": {"enum": ["low", "medium", "high"], "description": "How much harm a call could do."},
+            "timeout": span("How long a call may take; that of the server when not said."),
+            "output_limit": size("The longest output; that of the server when not said."),
+            "idempotency_ignore": texts("JSON Pointers of arguments that do not count when requests are compared."),
+            "dedupe_window": span("How long the server remembers the key of a keyed tool."),
+            "probe": text("A read-only tool that says whether a call in doubt happened."),
+            "preview": text("A read-only tool that shows what a call would do."),
+            "tags": texts("Words to find it by."),
+        }),
+    );
+    closed(
+        json!(["name"]),
+        json!({
+            "name": text("1–32 letters, digits, _ and -: the names of its tools begin with it and a dot."),
+            "enabled": flag("Whether it is used; true when not said."),
+            "command": texts("A program that speaks MCP on stdin and stdout, and its arguments."),
+            "folder": text("Where it runs; the home folder when not said."),
+            "environment": given("Variables beside PATH, HOME, LANG and TMPDIR."),
+            "url": text("A server that speaks Streamable HTTP, instead of `command`."),
+            "auth": closed(json!(["bearer"]), json!({"bearer": text("The token: env:NAME, file:/path or credential:NAME.")})),
+            "headers": given("Headers of each request."),
+            "allow": texts("Private addresses that it may be at."),
+            "timeout": span("How long one call may take; 30s when not said."),
+            "start_timeout": span("How long it may take to be there; 60s when not said."),
+            "output_limit": size("The longest output; 1 MiB when not said."),
+            "concurrency": {"type": "integer", "minimum": 1, "maximum": 256, "default": 8, "description": "Calls at the same time."},
+            "include": texts("Only tools whose names match one of these; * stands for any characters."),
+            "exclude": texts("Not the tools whose names match one of these."),
+            "tools": {
+                "type": "object", "description": "What its tools do, by their names at the server.",
+                "additionalProperties": declared,
+            },
+        }),
+    )
 }

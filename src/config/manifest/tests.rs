@@ -1,6 +1,7 @@
 //! Files of tools, and what can be wrong with them.
 
 use super::*;
+use crate::domain::tool::upstream::{Given, Reach};
 
 const GOOD: &str = r#"
 [tool]
@@ -205,4 +206,78 @@ fn the_schema_for_editors_takes_what_we_take() {
     assert_eq!(checked.check(&document), Ok(()));
     let wrong: serde_json::Value = toml::from_str(&with("program =", "programm =")).expect("TOML");
     assert!(checked.check(&wrong).is_err());
+}
+
+const SERVER: &str = r#"
+[[upstream]]
+name = "files"
+command = ["true", "--root", "/srv"]
+environment = { LOG = "warn", TOKEN = { secret = "env:FILES_TOKEN" } }
+[upstream.tools.read]
+effect = "readonly"
+"#;
+
+fn server(before: &str, after: &str) -> String {
+    assert!(SERVER.contains(before), "`{before}`");
+    SERVER.replacen(before, after, 1)
+}
+
+#[test]
+fn a_server_is_what_its_table_says() {
+    let all = read(SERVER).expect("good");
+    let (tools, upstream) = (all.tools.len(), &all.upstreams[0].upstream);
+    assert_eq!((tools, upstream.name.as_str(), upstream.concurrency), (0, "files", 8));
+    let Reach::Program(program) = &upstream.reach else { panic!("{:?}", upstream.reach) };
+    assert_eq!(program.arguments, ["--root", "/srv"]);
+    assert_eq!(program.environment["TOKEN"], Given::Secret("env:FILES_TOKEN".parse().expect("a reference")));
+    let web = "[upstream]\nname = \"far\"\nurl = \"https://x.example/mcp\"\nauth = { bearer = \"env:T\" }\nheaders = { X-Team = \"ops\" }\n";
+    let all = read(web).expect("good");
+    let Reach::Web(web) = &all.upstreams[0].upstream.reach else { panic!("a program") };
+    assert_eq!((web.url.as_str(), web.headers.len(), web.bearer.is_some()), ("https://x.example/mcp", 1, true));
+    assert!(read(&format!("{GOOD}{SERVER}")).is_ok(), "tools and servers share a file");
+}
+
+#[test]
+fn whatever_is_wrong_with_a_server_is_told_with_its_place() {
+    for (before, after, expected) in [
+        ("name = \"files\"", "name = \"my files\"", "3:8 `my files` is not the name of a server"),
+        ("name = \"files\"", "name = \"files\"\nurl = \"https://x\"", "4:7 a server has a `command` or a `url`, not both"),
+        ("command = [\"true\", \"--root\", \"/srv\"]\n", "", "3:8 nothing says how this server is reached"),
+        ("\"true\"", "\"no-such-program-here\"", "4:12 there is no program `no-such-program-here`"),
+        ("[\"true\", \"--root\", \"/srv\"]", "[]", "4:11 the command is empty"),
+        ("LOG = \"warn\"", "\"L G\" = \"warn\"", "5:17 `L G` is no name of a variable"),
+        ("env:FILES_TOKEN", "FILES_TOKEN", "5:51 a secret is named `env:NAME`"),
+        ("effect", "efect", "7:1 unknown field `efect`"),
+        ("environment", "enviroment", "5:1 unknown field `enviroment`"),
+        ("\"readonly\"", "\"readonly\"\ndestructive = true", "8:15 a tool that only reads destroys nothing"),
+        ("\"readonly\"", "\"readonly\"\ndedupe_window = \"1h\"", "8:17 only a keyed tool has a dedupe window"),
+        ("\"readonly\"", "\"once\"\nprobe = \"files.look\"", "3:8 there is no tool `files.look` to be the probe of `files.read`"),
+        ("command = [", "concurrency = 0\ncommand = [", "4:15 the concurrency is 1 to 256"),
+        ("command = [", "headers = { A = \"b\" }\ncommand = [", "4:13 `headers` is for servers with a `url`"),
+        ("[\"true\", \"--root\", \"/srv\"]\n", "[\"true\"]\nfolder = \"srv\"\n", "5:10 `srv` is not an absolute path"),
+    ] {
+        let told = wrong(&server(before, after));
+        assert!(told.iter().any(|line| line.starts_with(expected)), "{expected}: {told:?}");
+    }
+    for (text, expected) in [
+        ("url = \"ftp://x\"", "`ftp://x` is no URL of a server"),
+        ("url = \"https://user:pass@x.example\"", "is no URL of a server"),
+        ("url = \"https://x.example\"\nheaders = { Host = \"y\" }", "the header `host` is set by toolctl"),
+        ("url = \"https://x.example\"\nheaders = { \"a b\" = \"y\" }", "`a b` is no name of a header"),
+        (
+            "url = \"https://x.example\"\nauth = { bearer = \"env:T\" }\nheaders = { Authorization = \"y\" }",
+            "`auth` sets this header already",
+        ),
+        ("url = \"https://x.example\"\nfolder = \"/srv\"", "`folder` is for servers with a `command`"),
+    ] {
+        let told = wrong(&format!("[[upstream]]\nname = \"x\"\n{text}\n"));
+        assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:?}");
+    }
+    let twice = wrong(&format!("{SERVER}{SERVER}"));
+    assert_eq!(twice, ["10:8 two servers are named `files` (rename this one)"]);
+    let own = with("\"restart\"", "\"files.restart\"");
+    let told = wrong(&format!("{own}{SERVER}"));
+    assert_eq!(told, ["3:8 names that begin with `files.` are those of the server `files` (choose another name)"]);
+    let ours = wrong(&server("\"files\"", "\"toolctl_x\""));
+    assert_eq!(ours, ["3:8 names that begin with `toolctl_` are toolctl's own"]);
 }

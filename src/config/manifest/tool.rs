@@ -121,24 +121,7 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
         let place = table.destructive.as_ref().map_or(place.clone(), Spanned::span);
         desk.wrong(place, message, Some(hint.to_owned()));
     }
-    if effect != EffectClass::Keyed
-        && let Some(window) = &table.dedupe_window
-    {
-        desk.wrong(
-            window.span(),
-            "only a keyed tool has a dedupe window",
-            Some("say effect = \"keyed\", or leave it out".to_owned()),
-        );
-    }
-    for pointer in &table.idempotency_ignore {
-        if !pointer.get_ref().starts_with('/') {
-            desk.wrong(
-                pointer.span(),
-                format!("`{}` is not a JSON Pointer", pointer.get_ref()),
-                Some("write /name".to_owned()),
-            );
-        }
-    }
+    repeats(desk, effect, table.dedupe_window.as_ref(), &table.idempotency_ignore);
     let (probe, preview) = (other(desk, table.probe.as_ref()), other(desk, table.preview.as_ref()));
     let examples: Vec<Example> = table
         .example
@@ -185,6 +168,33 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
     Some(Manifest { tool, enabled, examples, file: desk.source.path.clone(), place, switch })
 }
 
+/// What is said about sending a call again.
+pub(super) fn repeats(
+    desk: &mut Desk<'_>,
+    effect: EffectClass,
+    window: Option<&Spanned<crate::config::file::Span>>,
+    ignored: &[Spanned<String>],
+) {
+    if effect != EffectClass::Keyed
+        && let Some(window) = window
+    {
+        desk.wrong(
+            window.span(),
+            "only a keyed tool has a dedupe window",
+            Some("say effect = \"keyed\", or leave it out".to_owned()),
+        );
+    }
+    for pointer in ignored {
+        if !pointer.get_ref().starts_with('/') {
+            desk.wrong(
+                pointer.span(),
+                format!("`{}` is not a JSON Pointer", pointer.get_ref()),
+                Some("write /name".to_owned()),
+            );
+        }
+    }
+}
+
 fn name(desk: &mut Desk<'_>, written: &Spanned<String>) -> Option<ToolName> {
     match written.get_ref().parse::<ToolName>() {
         Ok(name) if name.as_str().starts_with(RESERVED) => {
@@ -199,7 +209,7 @@ fn name(desk: &mut Desk<'_>, written: &Spanned<String>) -> Option<ToolName> {
     }
 }
 
-fn other(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<ToolName> {
+pub(super) fn other(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<ToolName> {
     let written = written?;
     match written.get_ref().parse() {
         Ok(name) => Some(name),
@@ -211,7 +221,7 @@ fn other(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<ToolN
     }
 }
 
-fn timeout(desk: &mut Desk<'_>, written: Option<&Spanned<crate::config::file::Span>>) -> Duration {
+pub(super) fn timeout(desk: &mut Desk<'_>, written: Option<&Spanned<crate::config::file::Span>>) -> Duration {
     let Some(written) = written else { return TIMEOUT };
     let span = written.get_ref().0;
     if span > LONGEST_TIMEOUT {
@@ -220,7 +230,7 @@ fn timeout(desk: &mut Desk<'_>, written: Option<&Spanned<crate::config::file::Sp
     span
 }
 
-fn output_limit(desk: &mut Desk<'_>, written: Option<&Spanned<super::written::Size>>) -> usize {
+pub(super) fn output_limit(desk: &mut Desk<'_>, written: Option<&Spanned<super::written::Size>>) -> usize {
     let Some(written) = written else { return OUTPUT };
     let size = written.get_ref().0;
     if size == 0 || size > MOST_OUTPUT {

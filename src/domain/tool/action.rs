@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::command::{CommandAction, Variable};
 use super::template::{BadArgument, expand};
+use super::upstream::UpstreamAction;
 
 /// What runs a tool.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub enum Action {
     Desk,
     /// A program of this machine.
     Command(Box<CommandAction>),
+    /// A tool of an MCP server.
+    Upstream(Box<UpstreamAction>),
 }
 
 /// The kind of what runs a tool. Each kind has one executor.
@@ -22,6 +25,8 @@ pub enum ToolKind {
     Desk,
     /// [`Action::Command`].
     Command,
+    /// [`Action::Upstream`].
+    Upstream,
 }
 
 impl ToolKind {
@@ -30,6 +35,7 @@ impl ToolKind {
         match self {
             Self::Desk => "built in",
             Self::Command => "command",
+            Self::Upstream => "mcp",
         }
     }
 }
@@ -40,6 +46,7 @@ impl Action {
         match self {
             Self::Desk => ToolKind::Desk,
             Self::Command(_) => ToolKind::Command,
+            Self::Upstream(_) => ToolKind::Upstream,
         }
     }
 
@@ -49,7 +56,11 @@ impl Action {
     /// # Errors
     /// An argument that cannot stand where it would.
     pub fn runs(&self, arguments: &Value) -> Result<Vec<String>, BadArgument> {
-        let Self::Command(command) = self else { return Ok(Vec::new()) };
+        let command = match self {
+            Self::Desk => return Ok(Vec::new()),
+            Self::Command(command) => command,
+            Self::Upstream(upstream) => return Ok(upstream.runs()),
+        };
         let mut all = Vec::new();
         for (name, variable) in &command.environment {
             all.push(match variable {
@@ -68,6 +79,7 @@ impl Action {
             Self::Desk => None,
             // INVARIANT: every field is text, a number, a list or a map with text as keys.
             Self::Command(command) => Some(serde_json::to_value(command).unwrap_or_default()),
+            Self::Upstream(upstream) => Some(serde_json::to_value(upstream).unwrap_or_default()),
         }
     }
 }
