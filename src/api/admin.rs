@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::approvals::Requirement;
 use super::endpoint::Nothing;
+use super::upstreams::Summary;
 use crate::domain::principal::{PrincipalKind, Scope};
 use crate::endpoints;
 
@@ -74,6 +75,9 @@ pub struct StatusReport {
     pub store: String,
     /// What an operator should know about this set-up, in sentences.
     pub notes: Vec<String>,
+    /// The MCP servers behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<Summary>,
 }
 
 /// Who you are.

@@ -10,10 +10,13 @@ mod plan;
 mod problem;
 mod rules;
 mod state;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::authn::Schemes;
 use crate::clock::{self, SystemChance, SystemClock};
@@ -28,10 +31,11 @@ use crate::pipeline::{Pipeline, Ports};
 use crate::server::{self, Seal, ServerSettings, Shutdown};
 use crate::store::redb::RedbStore;
 use crate::tool::command::CommandExecutor;
+use crate::tool::upstream::Upstreams;
 use crate::tool::{Tools, desk};
 use crate::transport::Listener;
 
-use control::Reins;
+use control::{Reins, Standing};
 pub use fixtures::{CannotServe, Fixtures};
 pub use host::Hosted;
 use last_start::Note;
@@ -77,6 +81,8 @@ pub struct Daemon {
     seal: Seal,
     started: Started,
     clock: Arc<SystemClock>,
+    /// What servers list changes.
+    changes: watch::Receiver<u64>,
 }
 
 impl Daemon {
@@ -90,12 +96,15 @@ impl Daemon {
         let folder = StateFolder::open(&plan.state)?;
         let pepper = folder.pepper()?;
         let seal = Seal::new(pepper.hash(SEAL));
-        let rules = rules::load(&plan, None)?;
+        let clock = Arc::new(SystemClock::default());
+        let environment = inputs.environment.clone();
+        let upstreams = Upstreams::new(folder.pins(), environment, clock.clone(), Arc::new(SystemChance));
+        let (declared, rules) = rules::load(&plan, None, |server| upstreams.pins().of(server))?;
+        let upstreams = Arc::new(upstreams);
         // The store first, as only one daemon can have it: of two that start at once, the other one then leaves
         // the socket alone.
         let store = Arc::new(RedbStore::open_armed(&folder.store(), plan.fail_point)?);
         let listeners = listen(&plan).await?;
-        let clock = Arc::new(SystemClock::default());
         if let Some(last) = last_record(&store).await? {
             clock.not_before(last);
         }
@@ -142,14 +151,17 @@ impl Daemon {
         let server = ServerSettings { limits: plan.limits, allowed_hosts: plan.allowed_hosts.clone() };
         // Now that it has store and socket: a start that fails changes nothing about the last one.
         let note = Note::write(&inputs, &plan)?;
-        let reins = Arc::new(Reins::new(inputs, plan, &started, note, now, store.clone(), clock.clone()));
+        let changes = upstreams.changes();
+        upstreams.keep(&declared.upstreams);
+        let standing = Standing { store: store.clone(), clock: clock.clone(), upstreams: upstreams.clone(), declared };
+        let reins = Arc::new(Reins::new(inputs, plan, &started, note, now, standing));
         let ports = Ports {
             ledger: store.clone(),
             log: store.clone(),
             keys: store.clone(),
             desk: store.clone(),
             runs: store.clone(),
-            executors: Arc::new(Tools::new(store.clone(), commands)),
+            executors: Arc::new(Tools::new(store.clone(), commands, upstreams)),
             authn: Arc::new(authn),
             control: reins.clone(),
             clock: clock.clone(),
@@ -160,7 +172,7 @@ impl Daemon {
         let recovered = path.recover().await?;
         (started.restarted, started.in_doubt) = (recovered.restarted, recovered.in_doubt);
         started.adopted = recovered.adopted;
-        Ok(Self { path, store, reins, listeners, server, seal, started, clock })
+        Ok(Self { path, store, reins, listeners, server, seal, started, clock, changes })
     }
 
     /// What it found and made.
@@ -184,6 +196,7 @@ impl Daemon {
     /// When the last record cannot be written.
     pub async fn serve(self) -> Result<(), CannotStart> {
         let sweeper = tokio::spawn(Arc::clone(&self.path).sweep_for_ever());
+        let follower = tokio::spawn(self.reins().follow(self.changes));
         let (stopping, path) = (self.reins.shutdown(), Arc::clone(&self.path));
         tokio::spawn(async move {
             stopping.begun().await;
@@ -199,6 +212,7 @@ impl Daemon {
             );
         }
         sweeper.abort();
+        follower.abort();
         let record = AuditRecord::new(RecordType::DaemonStopped, self.clock.now());
         self.store.record(vec![record]).await?;
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::api::upstreams::Summary;
 use crate::domain::audit::{AuditRecord, RecordType};
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::id::{GroupName, KeyId, PrincipalId};
@@ -44,6 +45,8 @@ pub struct Status {
     pub policy: String,
     /// `ok`, or what is wrong with the store.
     pub store: String,
+    /// The servers of others, in a few words.
+    pub upstreams: Vec<Summary>,
 }
 
 impl Pipeline {
@@ -209,6 +212,7 @@ impl Pipeline {
                 root: frontier.root().to_string(),
                 policy: rules.policies.digest().to_string(),
                 store,
+                upstreams: self.ports.control.upstreams().iter().map(|upstream| upstream.summary()).collect(),
             })
         })
         .await

@@ -97,7 +97,7 @@ impl Pipeline {
         if let Some(call) = self.known(case).await? {
             return self.attach(call, case.asked.wait, true, None).await;
         }
-        let cleared = Cleared::read_only(opening.call().clone(), case.tool)?;
+        let cleared = Cleared::read_only(opening.call().clone(), case.tool)?.traced(opening.trace());
         let Ran { ending, facts } = self.run(&cleared).await;
         let (outcome, opening) = (ending.of_read(), opening.stating(facts));
         let id = cleared.call().id;

@@ -15,6 +15,7 @@ pub mod rulebook;
 mod runs;
 pub mod submission;
 pub mod sweep;
+mod upstreams;
 mod waiters;
 
 use std::collections::BTreeMap;

@@ -201,6 +201,11 @@ impl Opening {
         self.draft.clone().standing(after)
     }
 
+    /// The trace that the caller's request belongs to.
+    pub fn trace(&self) -> Option<&str> {
+        self.draft.detail.get("trace").map(String::as_str)
+    }
+
     /// The call in its first state.
     pub const fn call(&self) -> &Call {
         &self.call

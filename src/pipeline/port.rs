@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::api::upstreams::Upstream;
 use crate::domain::audit::{AuditRecord, PolicyFact};
 use crate::domain::call::{Call, CallEvent, IllegalTransition};
-use crate::domain::denial::Denial;
+use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::Frontier;
 use crate::domain::outcome::Ran;
-use crate::domain::principal::Credential;
+use crate::domain::principal::{Credential, Principal};
 use crate::domain::time::Timestamp;
 use crate::domain::tool::{Tool, ToolKind};
 
@@ -424,4 +425,21 @@ pub trait Control: Send + Sync {
 
     /// Begins to stop, as `by` asked for: no new connections, running calls end.
     fn stop(&self, by: &PrincipalId);
+
+    /// Every server of others, how it is and what it lists.
+    fn upstreams(&self) -> Vec<Upstream> {
+        Vec::new()
+    }
+
+    /// Agrees to definitions that `server` lists now; gives the tools that were not agreed to before.
+    fn trust<'a>(
+        &'a self,
+        by: &'a Principal,
+        server: &'a str,
+        digests: Vec<Digest>,
+    ) -> Wait<'a, Result<Vec<ToolName>, Denial>> {
+        let _nobody = (by, digests);
+        let detail = format!("there is no server `{server}`");
+        Box::pin(async { Err(Denial::new(Stage::Catalog, Code::NotFound, detail)) })
+    }
 }

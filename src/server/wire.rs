@@ -296,6 +296,7 @@ pub fn status_report(status: Status) -> api::admin::StatusReport {
         policy: status.policy,
         store: status.store,
         notes: status.daemon.notes,
+        upstreams: status.upstreams,
     }
 }
 

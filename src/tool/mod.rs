@@ -10,21 +10,24 @@ use crate::pipeline::port::{DeskRead, Executor, Executors, Trace, Wait};
 
 use self::command::CommandExecutor;
 use self::desk::DeskExecutor;
+use self::upstream::Upstreams;
 
 pub mod command;
 pub mod desk;
 mod secret;
+pub mod upstream;
 
 /// One executor for each kind of tool.
 pub struct Tools {
     desk: DeskExecutor,
     command: CommandExecutor,
+    upstreams: Arc<Upstreams>,
 }
 
 impl Tools {
-    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs.
-    pub fn new(desk: Arc<dyn DeskRead>, command: CommandExecutor) -> Self {
-        Self { desk: DeskExecutor { desk }, command }
+    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs, `upstreams` calls servers.
+    pub fn new(desk: Arc<dyn DeskRead>, command: CommandExecutor, upstreams: Arc<Upstreams>) -> Self {
+        Self { desk: DeskExecutor { desk }, command, upstreams }
     }
 }
 
@@ -33,6 +36,7 @@ impl Executors for Tools {
         match kind {
             ToolKind::Desk => &self.desk,
             ToolKind::Command => &self.command,
+            ToolKind::Upstream => &*self.upstreams,
         }
     }
 

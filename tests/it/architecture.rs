@@ -12,7 +12,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &["domain"]),
     ("pipeline", &["domain", "guard", "api"]),
     ("store", &["domain", "guard", "pipeline"]),
-    ("tool", &["domain", "guard", "pipeline"]),
+    // Servers of others are spoken to in the words of `api::mcp`, framed as `transport::lines` frames them.
+    ("tool", &["domain", "guard", "api", "pipeline", "transport"]),
     ("authn", &["domain", "guard", "pipeline"]),
     ("transport", &["domain"]),
     ("config", &["domain", "guard", "pipeline"]),

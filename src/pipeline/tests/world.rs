@@ -193,6 +193,7 @@ pub fn rulebook(policy: PolicySource) -> Rulebook {
     let schemas = Schemas::compile(&catalog).unwrap();
     let policies = PolicySet::load(&[policy], &catalog).unwrap_or_else(|problems| panic!("{problems}"));
     Rulebook {
+        quarantined: BTreeMap::new(),
         schemas,
         policies,
         allowlist: Allowlist::default(),

@@ -31,6 +31,8 @@ use crate::domain::tool::{Action, Tool};
 use crate::pipeline::cleared::Cleared;
 use crate::pipeline::port::{Executor, InStore, Trace, Wait};
 
+pub(super) use self::process::watched;
+
 /// How long a shim may take beyond the time of its program, to end what must be ended and to write it down.
 const SHIM_MARGIN: Duration = Duration::from_secs(20);
 
@@ -178,7 +180,7 @@ impl Executor for CommandExecutor {
     fn patience(&self, tool: &Tool) -> Duration {
         let grace = match &tool.action {
             Action::Command(command) => command.limits.grace(),
-            Action::Desk => Duration::ZERO,
+            Action::Desk | Action::Upstream(_) => Duration::ZERO,
         };
         tool.timeout.saturating_add(grace).saturating_add(SHIM_MARGIN)
     }

@@ -6,13 +6,14 @@ mod program;
 mod sandbox;
 mod scrub;
 mod shim;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
@@ -21,6 +22,8 @@ use crate::domain::tool::command::Limits;
 
 /// The word that makes the program a shim.
 pub const SHIM: &str = "__shim";
+/// The word that makes the program the watcher of a server.
+const WATCHER: &str = "__watcher";
 /// The word that makes the program become another.
 const PROGRAM: &str = "__program";
 
@@ -38,8 +41,26 @@ pub fn entered(args: &[OsString]) -> Option<ExitCode> {
             Some(shim::main())
         }
         [_, word] if word == PROGRAM => Some(program::main()),
+        [_, word, command @ ..] if word == WATCHER => {
+            close_inherited();
+            Some(watcher::main(command))
+        }
         _ => None,
     }
+}
+
+/// This very program, to be started again as something else.
+fn own() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
+}
+
+/// The command that starts a server with a watcher over it. Its streams are the server's; the server ends, with
+/// everything it has started, when it is done, or when nobody reads its stderr any more.
+pub fn watched(program: &Path, arguments: &[String]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(own().unwrap_or_else(|_| PathBuf::from("toolctl")));
+    command.arg(WATCHER).arg(program).args(arguments);
+    command
 }
 
 /// Closes what this process was given beside its three streams, before it opens anything of its own: whatever
