@@ -7,6 +7,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::words::resolution;
 use crate::cli::dynamic::complete;
+use crate::cli::init::client::McpClient;
 use crate::domain::call::Resolution;
 
 /// `approve`.
@@ -146,8 +147,11 @@ pub enum ToolsCommand {
     /// Add a file of tools of your own
     Add {
         /// A file that ends in .toml; it is copied into the config folder
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath, required_unless_present = "mcp_from")]
+        file: Option<PathBuf>,
+        /// The MCP servers that this client already starts, instead of a file
+        #[arg(long, value_name = "CLIENT", conflicts_with = "file")]
+        mcp_from: Option<McpClient>,
     },
     /// Run the examples of a tool of your own on a throw-away daemon
     Test {
@@ -176,6 +180,16 @@ pub enum ToolsCommand {
         #[arg(value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
         name: String,
     },
+    /// Look at what an MCP server lists, and agree to it
+    Trust {
+        /// A server, or one of its tools (server.tool)
+        #[arg(value_name = "SERVER[.TOOL]")]
+        name: String,
+        /// Agree without asking
+        // Not the global `-y`: that one answers confirmations, never agreements.
+        #[arg(long = "yes")]
+        decide: bool,
+    },
     /// Print the JSON Schema of files of tools, for editors
     Schema,
 }
@@ -185,4 +199,6 @@ pub enum ToolsCommand {
 pub enum NewTool {
     /// A program of this machine
     Command,
+    /// An MCP server of others
+    Mcp,
 }

@@ -9,6 +9,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::table::facts;
 use crate::cli::text::{escape_untrusted, relative};
 use crate::cli::ui::Tone;
+use crate::cli::upstreams;
 
 /// A question about the daemon must not take longer than a person looks.
 const PROBE: std::time::Duration = std::time::Duration::from_secs(3);
@@ -36,6 +37,7 @@ pub fn status(cx: &Context) -> Result<Exit, CliError> {
             ("log", format!("{} records, root {}", report.records, escape_untrusted(&report.root))),
             ("policy", escape_untrusted(&report.policy)),
         ];
+        pairs.extend(report.upstreams.iter().map(|server| ("server", upstreams::line(cx, server))));
         pairs.extend(report.notes.iter().map(|note| ("note", cx.ui.paint(Tone::Care, &escape_untrusted(note)))));
         facts(&pairs)
     })?;

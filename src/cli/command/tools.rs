@@ -1,10 +1,13 @@
 //! `tools`: what there is to call, and what an operator adds to it.
 
 mod files;
+mod import;
 mod lint;
 mod new;
 mod test;
+mod trust;
 
+use crate::api::admin;
 use crate::api::endpoint::Nothing;
 use crate::api::tools::{self, Standing, Tool, Tools};
 use crate::cli::args::ToolsCommand;
@@ -12,9 +15,14 @@ use crate::cli::context::Context;
 use crate::cli::dynamic::{complete, help, schema::Arguments};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::table::Table;
+use crate::cli::ui::Tone;
+use crate::cli::upstreams;
 use crate::config::manifest;
 
 use super::typed;
+
+/// A second question must not take longer than a person looks.
+const PROBE: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Lists, finds or shows; or changes what an operator adds.
 ///
@@ -22,7 +30,10 @@ use super::typed;
 /// The daemon's own, or whatever is wrong with a file.
 pub fn run(cx: &Context, command: ToolsCommand) -> Result<Exit, CliError> {
     match command {
-        ToolsCommand::List => list(cx, &everything(cx)?)?,
+        ToolsCommand::List => {
+            list(cx, &everything(cx)?)?;
+            servers(cx);
+        }
         ToolsCommand::Search { words } => {
             let mut found = everything(cx)?;
             found.tools.retain(|tool| matches(tool, &words));
@@ -35,11 +46,14 @@ pub fn run(cx: &Context, command: ToolsCommand) -> Result<Exit, CliError> {
         }
         ToolsCommand::New { kind } => return new::run(cx, kind),
         ToolsCommand::Lint { files } => return lint::run(cx, &files),
-        ToolsCommand::Add { file } => return files::add(cx, &file),
+        ToolsCommand::Add { file: Some(file), .. } => return files::add(cx, &file),
+        ToolsCommand::Add { mcp_from: Some(client), .. } => return import::run(cx, client, cx.globals.assume_yes),
+        ToolsCommand::Add { .. } => return Err(CliError::usage("nothing to add").hint("give a file")),
         ToolsCommand::Test { name, run } => return test::run(cx, &name, run),
         ToolsCommand::Enable { name } => return files::switch(cx, &name, true),
         ToolsCommand::Disable { name } => return files::switch(cx, &name, false),
         ToolsCommand::Remove { name } => return files::remove(cx, &name),
+        ToolsCommand::Trust { name, decide } => return trust::run(cx, &name, decide),
         ToolsCommand::Schema => cx.ui.document(&manifest::schema())?,
     }
     Ok(Exit::Done)
@@ -70,6 +84,18 @@ fn list(cx: &Context, tools: &Tools) -> Result<(), CliError> {
         ]);
     }
     cx.ui.list(tools, &tools.tools, &table)
+}
+
+/// What is not in a list: tools of servers that wait to be looked at, and servers that are down. Whoever may not know
+/// the daemon's status is not told.
+fn servers(cx: &Context) {
+    let asked = cx.try_send::<admin::Status>(&Nothing {}, PROBE);
+    let Ok(Ok(status)) = asked else { return };
+    for server in &status.upstreams {
+        for line in upstreams::told(server) {
+            cx.ui.note(&cx.ui.paint_err(Tone::Care, &line));
+        }
+    }
 }
 
 /// Every word stands somewhere in the name, the title or the description.

@@ -94,10 +94,16 @@ pub fn add(cx: &Context, file: &Path) -> Result<Exit, CliError> {
             error
         }
     })?;
-    let added: Vec<_> =
-        all.tools.iter().filter(|manifest| manifest.file == place).map(|one| one.tool.name.to_string()).collect();
+    let tools = all.tools.iter().filter(|manifest| manifest.file == place).map(|one| one.tool.name.to_string());
+    let servers = all.upstreams.iter().filter(|manifest| manifest.file == place);
+    let servers: Vec<_> = servers.map(|one| one.upstream.name.to_string()).collect();
+    let added: Vec<_> = tools.chain(servers.iter().map(|name| format!("the server {name}"))).collect();
     write(&place, &new.text)?;
-    finish(cx, &format!("added {}", added.join(", ")), || std::fs::remove_file(&place))
+    let done = finish(cx, &format!("added {}", added.join(", ")), || std::fs::remove_file(&place))?;
+    for name in servers {
+        cx.ui.note(&format!("look at what it lists: toolctl tools trust {name}"));
+    }
+    Ok(done)
 }
 
 /// Removes the file of a tool that has a file to itself.
@@ -160,7 +166,7 @@ fn splice(text: &str, place: std::ops::Range<usize>, new: &str) -> String {
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| CliError::io(format!("cannot write `{}`", path.display()), &error);
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -171,7 +177,7 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
 }
 
 /// Has the daemon take the change; takes it back when the daemon refuses. No daemon is no error.
-fn finish(cx: &Context, what: &str, undo: impl FnOnce() -> std::io::Result<()>) -> Result<Exit, CliError> {
+pub(super) fn finish(cx: &Context, what: &str, undo: impl FnOnce() -> std::io::Result<()>) -> Result<Exit, CliError> {
     let taken = match cx.send::<admin::Reload>(&Nothing {}) {
         Ok(_) => true,
         Err(error) if error.exit == Exit::Unreachable => false,
