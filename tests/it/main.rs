@@ -40,4 +40,6 @@ mod support;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]
+mod upstreams;
+#[cfg(test)]
 mod waits;
