@@ -15,6 +15,7 @@ use super::json::Canonical;
 
 pub mod action;
 pub mod command;
+pub mod http;
 pub mod template;
 
 pub use action::{Action, ToolKind};
@@ -196,7 +197,7 @@ impl Tool {
     pub fn runs_in_store(&self) -> bool {
         match self.kind() {
             ToolKind::Desk => !self.is_read_only(),
-            ToolKind::Command => false,
+            ToolKind::Command | ToolKind::Http => false,
         }
     }
 }

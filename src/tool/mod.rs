@@ -10,21 +10,27 @@ use crate::pipeline::port::{DeskRead, Executor, Executors, Trace, Wait};
 
 use self::command::CommandExecutor;
 use self::desk::DeskExecutor;
+use self::http::HttpExecutor;
 
 pub mod command;
 pub mod desk;
+pub mod http;
+pub mod outbound;
+mod output;
+mod scrub;
 mod secret;
 
 /// One executor for each kind of tool.
 pub struct Tools {
     desk: DeskExecutor,
     command: CommandExecutor,
+    http: HttpExecutor,
 }
 
 impl Tools {
-    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs.
-    pub fn new(desk: Arc<dyn DeskRead>, command: CommandExecutor) -> Self {
-        Self { desk: DeskExecutor { desk }, command }
+    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs, `http` sends requests.
+    pub fn new(desk: Arc<dyn DeskRead>, command: CommandExecutor, http: HttpExecutor) -> Self {
+        Self { desk: DeskExecutor { desk }, command, http }
     }
 }
 
@@ -33,6 +39,7 @@ impl Executors for Tools {
         match kind {
             ToolKind::Desk => &self.desk,
             ToolKind::Command => &self.command,
+            ToolKind::Http => &self.http,
         }
     }
 

@@ -185,4 +185,6 @@ pub enum ToolsCommand {
 pub enum NewTool {
     /// A program of this machine
     Command,
+    /// A request to a server
+    Http,
 }

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod command;
+mod http;
 mod interpreter;
 mod program;
 mod schema;

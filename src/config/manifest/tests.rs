@@ -88,7 +88,7 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         (with("{ type = \"string\" }", "{ type = \"text\" }"), "this is no JSON Schema"),
         (
             with("description", "output = { type = \"object\" }\ndescription"),
-            "only the output of a command that prints JSON",
+            "only an output that is JSON has a schema of its own (say output = \"json\" under [tool.command]",
         ),
         (with("description", "timeout = \"2d\"\ndescription"), "4:11 a run may take 24 hours at most"),
         (with("description", "timeout = \"soon\"\ndescription"), "4:11"),

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::command::{CommandAction, Variable};
+use super::http::{HttpAction, Secrets};
 use super::template::{BadArgument, expand};
 
 /// What runs a tool.
@@ -13,6 +14,8 @@ pub enum Action {
     Desk,
     /// A program of this machine.
     Command(Box<CommandAction>),
+    /// A request to a server.
+    Http(Box<HttpAction>),
 }
 
 /// The kind of what runs a tool. Each kind has one executor.
@@ -22,6 +25,8 @@ pub enum ToolKind {
     Desk,
     /// [`Action::Command`].
     Command,
+    /// [`Action::Http`].
+    Http,
 }
 
 impl ToolKind {
@@ -30,6 +35,7 @@ impl ToolKind {
         match self {
             Self::Desk => "built in",
             Self::Command => "command",
+            Self::Http => "http",
         }
     }
 }
@@ -40,16 +46,21 @@ impl Action {
         match self {
             Self::Desk => ToolKind::Desk,
             Self::Command(_) => ToolKind::Command,
+            Self::Http(_) => ToolKind::Http,
         }
     }
 
-    /// What exactly runs with these arguments, for people: variables, program, arguments, each by itself. Secrets
-    /// are named, not told. Nothing for what is built in.
+    /// What exactly runs with these arguments, for people: variables, program, arguments, each by itself; or the
+    /// request, its headers and its body. Secrets are named, not told. Nothing for what is built in.
     ///
     /// # Errors
     /// An argument that cannot stand where it would.
     pub fn runs(&self, arguments: &Value) -> Result<Vec<String>, BadArgument> {
-        let Self::Command(command) = self else { return Ok(Vec::new()) };
+        let command = match self {
+            Self::Desk => return Ok(Vec::new()),
+            Self::Http(http) => return Ok(http.request(arguments, Secrets::Named)?.lines()),
+            Self::Command(command) => command,
+        };
         let mut all = Vec::new();
         for (name, variable) in &command.environment {
             all.push(match variable {
@@ -68,6 +79,8 @@ impl Action {
             Self::Desk => None,
             // INVARIANT: every field is text, a number, a list or a map with text as keys.
             Self::Command(command) => Some(serde_json::to_value(command).unwrap_or_default()),
+            // INVARIANT: the same, and what stands in JSON already.
+            Self::Http(http) => Some(serde_json::to_value(http).unwrap_or_default()),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::tool::{Catalog, Registered, ToolKind};
 use crate::pipeline::port::{DeskTables, Edge, Executors, Message, Ticket};
 use crate::tool::Tools;
 use crate::tool::command::CommandExecutor;
+use crate::tool::http::HttpExecutor;
 
 #[derive(Default)]
 struct Desk {
@@ -124,13 +125,13 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn read(desk: Desk, name: &str, arguments: Value) -> Outcome {
     let tool = tool(name);
     let cleared = Cleared::read_only(call(&tool, arguments), &tool).unwrap();
-    let tools = Tools::new(Arc::new(desk), CommandExecutor::none());
+    let tools = Tools::new(Arc::new(desk), CommandExecutor::none(), HttpExecutor::default());
     wait(tools.of(ToolKind::Desk).run(&cleared)).ending.of_read()
 }
 
 fn apply(desk: &mut Desk, name: &str, arguments: Value) -> Result<Outcome, Unavailable> {
     let tool = tool(name);
-    let tools = Tools::new(Arc::new(Desk::default()), CommandExecutor::none());
+    let tools = Tools::new(Arc::new(Desk::default()), CommandExecutor::none(), HttpExecutor::default());
     let effect = tools.of(ToolKind::Desk).in_store(&tool.name).unwrap();
     effect.apply(&call(&tool, arguments), desk, Timestamp::from_micros(1_795_420_800_000_000))
 }
@@ -225,7 +226,7 @@ fn a_store_that_fails_ends_the_transaction() {
 
 #[test]
 fn only_tools_that_write_run_in_the_store() {
-    let tools_of_the_desk = Tools::new(Arc::new(Desk::default()), CommandExecutor::none());
+    let tools_of_the_desk = Tools::new(Arc::new(Desk::default()), CommandExecutor::none(), HttpExecutor::default());
     for tool in tools() {
         let in_store = tools_of_the_desk.of(ToolKind::Desk).in_store(&tool.name).is_some();
         assert_eq!(in_store, tool.runs_in_store(), "{}", tool.name);
