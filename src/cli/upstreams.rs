@@ -47,10 +47,7 @@ mod tests {
         let down = Summary { state: State::Down, problem: Some("no\u{1b}[2J".to_owned()), quarantined: 2, ..well };
         assert_eq!(
             told(&down),
-            [
-                "the server `x` is down: no\\u{1b}[2J",
-                "2 tools of `x` wait to be looked at: toolctl tools trust x"
-            ]
+            ["the server `x` is down: no\\u{1b}[2J", "2 tools of `x` wait to be looked at: toolctl tools trust x"]
         );
     }
 }

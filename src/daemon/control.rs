@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use crate::clock::SystemClock;
 use crate::api;
+use crate::clock::SystemClock;
 use crate::domain::audit::{AuditRecord, RecordType};
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;

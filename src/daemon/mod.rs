@@ -31,6 +31,7 @@ use crate::pipeline::{Pipeline, Ports};
 use crate::server::{self, Seal, ServerSettings, Shutdown};
 use crate::store::redb::RedbStore;
 use crate::tool::command::CommandExecutor;
+use crate::tool::http::HttpExecutor;
 use crate::tool::upstream::Upstreams;
 use crate::tool::{Tools, desk};
 use crate::transport::Listener;
@@ -120,6 +121,7 @@ impl Daemon {
         let epoch = store.begin_epoch(record).await?;
         let commands = CommandExecutor::open(&folder.spool(), epoch, inputs.environment.clone())
             .map_err(|source| CannotStart::file(&folder.spool(), source))?;
+        let http = HttpExecutor::new(inputs.environment.clone());
         store.register_tools(definitions(&rules), now).await?;
         let policy = rules.policies.digest();
         let record = AuditRecord::new(RecordType::PolicyActivated, now).detail("policy", policy.to_string());
@@ -161,7 +163,7 @@ impl Daemon {
             keys: store.clone(),
             desk: store.clone(),
             runs: store.clone(),
-            executors: Arc::new(Tools::new(store.clone(), commands, upstreams)),
+            executors: Arc::new(Tools::new(store.clone(), commands, http, upstreams)),
             authn: Arc::new(authn),
             control: reins.clone(),
             clock: clock.clone(),

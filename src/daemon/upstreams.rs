@@ -168,4 +168,3 @@ fn unavailable(why: &crate::pipeline::port::Unavailable) -> Denial {
         .hint("whoever runs the daemon should look at its log and its disk")
         .log(why.why.clone())
 }
-

@@ -15,6 +15,7 @@ use super::json::Canonical;
 
 pub mod action;
 pub mod command;
+pub mod http;
 pub mod template;
 pub mod upstream;
 
@@ -197,7 +198,7 @@ impl Tool {
     pub fn answers_content(&self) -> bool {
         match &self.action {
             Action::Upstream(upstream) => !upstream.structured,
-            Action::Desk | Action::Command(_) => false,
+            Action::Desk | Action::Command(_) | Action::Http(_) => false,
         }
     }
 
@@ -205,7 +206,7 @@ impl Tool {
     pub fn runs_in_store(&self) -> bool {
         match self.kind() {
             ToolKind::Desk => !self.is_read_only(),
-            ToolKind::Command | ToolKind::Upstream => false,
+            ToolKind::Command | ToolKind::Http | ToolKind::Upstream => false,
         }
     }
 }

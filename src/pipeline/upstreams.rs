@@ -1,9 +1,9 @@
 //! Servers of others, for administrators: looking at what they list, and agreeing to it.
 
+use super::Pipeline;
 use super::admin::must_administer;
 use super::port::Presented;
 use super::submission::Answer;
-use super::Pipeline;
 use crate::api::upstreams::Upstream;
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;

@@ -10,10 +10,15 @@ use crate::pipeline::port::{DeskRead, Executor, Executors, Trace, Wait};
 
 use self::command::CommandExecutor;
 use self::desk::DeskExecutor;
+use self::http::HttpExecutor;
 use self::upstream::Upstreams;
 
 pub mod command;
 pub mod desk;
+pub mod http;
+pub mod outbound;
+mod output;
+mod scrub;
 mod secret;
 pub mod upstream;
 
@@ -21,13 +26,20 @@ pub mod upstream;
 pub struct Tools {
     desk: DeskExecutor,
     command: CommandExecutor,
+    http: HttpExecutor,
     upstreams: Arc<Upstreams>,
 }
 
 impl Tools {
-    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs, `upstreams` calls servers.
-    pub fn new(desk: Arc<dyn DeskRead>, command: CommandExecutor, upstreams: Arc<Upstreams>) -> Self {
-        Self { desk: DeskExecutor { desk }, command, upstreams }
+    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs, `http` sends requests,
+    /// `upstreams` calls servers.
+    pub fn new(
+        desk: Arc<dyn DeskRead>,
+        command: CommandExecutor,
+        http: HttpExecutor,
+        upstreams: Arc<Upstreams>,
+    ) -> Self {
+        Self { desk: DeskExecutor { desk }, command, http, upstreams }
     }
 }
 
@@ -36,6 +48,7 @@ impl Executors for Tools {
         match kind {
             ToolKind::Desk => &self.desk,
             ToolKind::Command => &self.command,
+            ToolKind::Http => &self.http,
             ToolKind::Upstream => &*self.upstreams,
         }
     }

@@ -199,6 +199,8 @@ pub enum ToolsCommand {
 pub enum NewTool {
     /// A program of this machine
     Command,
+    /// A request to a server
+    Http,
     /// An MCP server of others
     Mcp,
 }

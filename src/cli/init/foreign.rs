@@ -81,7 +81,8 @@ impl Foreign {
         let open = arguments.iter().enumerate().filter(|(at, argument)| {
             let before = at.checked_sub(1).and_then(|before| arguments.get(before));
             is_suspicious(argument) && argument.contains(['=', ':'])
-                || before.is_some_and(|before| before.starts_with('-') && is_suspicious(before) && !before.contains('='))
+                || before
+                    .is_some_and(|before| before.starts_with('-') && is_suspicious(before) && !before.contains('='))
         });
         for (at, _) in open {
             self.notes.push(format!(
@@ -228,14 +229,22 @@ mod tests {
         let table = |client, value| taken(client, value).map(|made| made.table);
         let bare = "[[upstream]]\nname = \"My-Server\"\nurl = \"https://x.example/mcp\"\n";
         assert_eq!(table(McpClient::Gemini, json!({"httpUrl": "https://x.example/mcp"})), Ok(bare.to_owned()));
-        assert_eq!(table(McpClient::Goose, json!({"type": "streamable_http", "uri": "https://x.example/mcp"})), Ok(bare.to_owned()));
+        assert_eq!(
+            table(McpClient::Goose, json!({"type": "streamable_http", "uri": "https://x.example/mcp"})),
+            Ok(bare.to_owned())
+        );
         let codex = json!({"url": "https://x.example/mcp", "bearer_token_env_var": "X_TOKEN"});
         assert_eq!(table(McpClient::Codex, codex), Ok(format!("{bare}auth = {{ bearer = \"env:X_TOKEN\" }}\n")));
         let code = json!({"type": "http", "url": "https://x.example/mcp", "headers": {"Authorization": "Bearer ${input:my-token}"}});
         let made = taken(McpClient::VsCode, code).unwrap();
-        assert!(made.table.ends_with("headers.\"Authorization\" = { secret = \"file:/c/secrets/My-Server.Authorization\" }\n"));
-        assert_eq!(taken(McpClient::Cursor, json!({"type": "sse", "url": "https://x"})).map(drop).unwrap_err(),
-            "it speaks the transport of 2024 (SSE), which is no longer spoken");
+        assert!(
+            made.table
+                .ends_with("headers.\"Authorization\" = { secret = \"file:/c/secrets/My-Server.Authorization\" }\n")
+        );
+        assert_eq!(
+            taken(McpClient::Cursor, json!({"type": "sse", "url": "https://x"})).map(drop).unwrap_err(),
+            "it speaks the transport of 2024 (SSE), which is no longer spoken"
+        );
         assert!(taken(McpClient::Cursor, json!({})).is_err());
     }
 

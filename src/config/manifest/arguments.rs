@@ -63,14 +63,14 @@ pub fn input(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
     must_be_schema(desk, &schema, place)
 }
 
-/// The schema of a tool's output: what was written, or what its form gives anyway.
-pub fn output(desk: &mut Desk<'_>, table: Option<&Spanned<Value>>, form: Form) -> Value {
+/// The schema of a tool's output: what was written, or what its form gives anyway. `to_say` makes it JSON.
+pub fn output(desk: &mut Desk<'_>, table: Option<&Spanned<Value>>, form: Form, to_say: &str) -> Value {
     let usual = match form {
         Form::Json => json!({"type": "object"}),
         Form::Text => json!({
             "type": "object", "required": ["text"],
             "properties": {
-                "text": {"type": "string", "description": "What the program printed."},
+                "text": {"type": "string", "description": "What it answered."},
                 "base64": {"type": "string", "description": "Its bytes, where they are not UTF-8."},
             },
         }),
@@ -81,8 +81,8 @@ pub fn output(desk: &mut Desk<'_>, table: Option<&Spanned<Value>>, form: Form) -
     };
     let Some(table) = table else { return usual };
     if form != Form::Json {
-        let hint = "say output = \"json\" under [tool.command], or leave the schema out".to_owned();
-        desk.wrong(table.span(), "only the output of a command that prints JSON has a schema of its own", Some(hint));
+        let hint = format!("say {to_say}, or leave the schema out");
+        desk.wrong(table.span(), "only an output that is JSON has a schema of its own", Some(hint));
         return usual;
     }
     let Some(schema) = written(desk, table) else { return usual };

@@ -136,7 +136,8 @@ fn check(
     }
 }
 
-fn no_argument(desk: &mut Desk<'_>, span: std::ops::Range<usize>, name: &str, input: &Value) {
+/// An argument that the tool does not have.
+pub(super) fn no_argument(desk: &mut Desk<'_>, span: std::ops::Range<usize>, name: &str, input: &Value) {
     let known = input.get("properties").and_then(Value::as_object);
     let names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
     let hint = match nearest(name, names) {
@@ -161,11 +162,13 @@ fn not_used(desk: &mut Desk<'_>, table: &CommandTable, input: &Value, used: &BTr
     }
 }
 
-fn property<'a>(input: &'a Value, name: &str) -> Option<&'a Value> {
+/// The schema of an argument.
+pub(super) fn property<'a>(input: &'a Value, name: &str) -> Option<&'a Value> {
     input.get("properties")?.get(name)
 }
 
-fn kinds(property: &Value) -> Vec<String> {
+/// The types that it names.
+pub(super) fn kinds(property: &Value) -> Vec<String> {
     match property.get("type") {
         Some(Value::String(kind)) => vec![kind.clone()],
         Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect(),

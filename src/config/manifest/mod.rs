@@ -3,6 +3,7 @@
 
 mod arguments;
 mod command;
+mod http;
 mod interpreter;
 mod program;
 mod schema;
@@ -302,8 +303,9 @@ impl Manifests {
         let (server, tool) = name.as_str().split_once('.').unwrap_or_default();
         let server = self.upstreams.iter().find(|other| other.upstream.name.as_str() == server);
         // What a server lists is known later; what only reads is what the operator says.
-        let declared =
-            server.and_then(|server| server.upstream.declared.get(tool)).map(|said| said.effect == Some(EffectClass::ReadOnly));
+        let declared = server
+            .and_then(|server| server.upstream.declared.get(tool))
+            .map(|said| said.effect == Some(EffectClass::ReadOnly));
         match own.or(declared) {
             Some(true) => Helper::Reads,
             Some(false) => Helper::Acts,

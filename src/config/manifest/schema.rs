@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::http;
+
 /// The schema (2020-12).
 pub fn schema() -> Value {
     let text = |description: &str| json!({"type": "string", "description": description});
@@ -54,8 +56,8 @@ pub fn schema() -> Value {
             "allow_interpreter": flag("A caller's argument may be code; makes the tool destructive."),
         }),
     );
-    let tool = closed(
-        json!(["name", "description", "command"]),
+    let mut tool = closed(
+        json!(["name", "description"]),
         json!({
             "name": text("1–128 letters, digits, _, - and ."),
             "title": text("A short title for people."),
@@ -85,8 +87,10 @@ pub fn schema() -> Value {
                 "arguments": {"type": "object"}, "output": {"description": "What it answers, when always the same."},
             }))},
             "command": {"$ref": "#/$defs/command"},
+            "http": {"$ref": "#/$defs/http"},
         }),
     );
+    tool["oneOf"] = json!([{"required": ["command"]}, {"required": ["http"]}]);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Tools of toolctl",
@@ -103,7 +107,7 @@ pub fn schema() -> Value {
             ]},
         },
         "additionalProperties": false,
-        "$defs": {"tool": tool, "command": command, "element": element, "upstream": upstream()},
+        "$defs": {"tool": tool, "command": command, "element": element, "http": http::schema(), "upstream": upstream()},
     })
 }
 

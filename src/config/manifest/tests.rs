@@ -89,7 +89,7 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         (with("{ type = \"string\" }", "{ type = \"text\" }"), "this is no JSON Schema"),
         (
             with("description", "output = { type = \"object\" }\ndescription"),
-            "only the output of a command that prints JSON",
+            "only an output that is JSON has a schema of its own (say output = \"json\" under [tool.command]",
         ),
         (with("description", "timeout = \"2d\"\ndescription"), "4:11 a run may take 24 hours at most"),
         (with("description", "timeout = \"soon\"\ndescription"), "4:11"),
@@ -233,7 +233,7 @@ fn a_server_is_what_its_table_says() {
     let web = "[upstream]\nname = \"far\"\nurl = \"https://x.example/mcp\"\nauth = { bearer = \"env:T\" }\nheaders = { X-Team = \"ops\" }\n";
     let all = read(web).expect("good");
     let Reach::Web(web) = &all.upstreams[0].upstream.reach else { panic!("a program") };
-    assert_eq!((web.url.as_str(), web.headers.len(), web.bearer.is_some()), ("https://x.example/mcp", 1, true));
+    assert_eq!((web.path.as_str(), web.headers.len(), web.bearer.is_some()), ("/mcp", 1, true));
     assert!(read(&format!("{GOOD}{SERVER}")).is_ok(), "tools and servers share a file");
 }
 
@@ -241,7 +241,11 @@ fn a_server_is_what_its_table_says() {
 fn whatever_is_wrong_with_a_server_is_told_with_its_place() {
     for (before, after, expected) in [
         ("name = \"files\"", "name = \"my files\"", "3:8 `my files` is not the name of a server"),
-        ("name = \"files\"", "name = \"files\"\nurl = \"https://x\"", "4:7 a server has a `command` or a `url`, not both"),
+        (
+            "name = \"files\"",
+            "name = \"files\"\nurl = \"https://x\"",
+            "4:7 a server has a `command` or a `url`, not both",
+        ),
         ("command = [\"true\", \"--root\", \"/srv\"]\n", "", "3:8 nothing says how this server is reached"),
         ("\"true\"", "\"no-such-program-here\"", "4:12 there is no program `no-such-program-here`"),
         ("[\"true\", \"--root\", \"/srv\"]", "[]", "4:11 the command is empty"),
@@ -251,7 +255,11 @@ fn whatever_is_wrong_with_a_server_is_told_with_its_place() {
         ("environment", "enviroment", "5:1 unknown field `enviroment`"),
         ("\"readonly\"", "\"readonly\"\ndestructive = true", "8:15 a tool that only reads destroys nothing"),
         ("\"readonly\"", "\"readonly\"\ndedupe_window = \"1h\"", "8:17 only a keyed tool has a dedupe window"),
-        ("\"readonly\"", "\"once\"\nprobe = \"files.look\"", "3:8 there is no tool `files.look` to be the probe of `files.read`"),
+        (
+            "\"readonly\"",
+            "\"once\"\nprobe = \"files.look\"",
+            "3:8 there is no tool `files.look` to be the probe of `files.read`",
+        ),
         ("command = [", "concurrency = 0\ncommand = [", "4:15 the concurrency is 1 to 256"),
         ("command = [", "headers = { A = \"b\" }\ncommand = [", "4:13 `headers` is for servers with a `url`"),
         ("[\"true\", \"--root\", \"/srv\"]\n", "[\"true\"]\nfolder = \"srv\"\n", "5:10 `srv` is not an absolute path"),
@@ -267,6 +275,14 @@ fn whatever_is_wrong_with_a_server_is_told_with_its_place() {
         (
             "url = \"https://x.example\"\nauth = { bearer = \"env:T\" }\nheaders = { Authorization = \"y\" }",
             "`auth` sets this header already",
+        ),
+        (
+            "url = \"http://127.0.0.1:9/mcp\"",
+            "`127.0.0.1` is a loopback address (list it if it is meant: allow = [\"127.0.0.1:9\"])",
+        ),
+        (
+            "url = \"https://x.example\"\nallow = [\"everything\"]",
+            "`everything` is neither a network such as 10.0.0.0/8",
         ),
         ("url = \"https://x.example\"\nfolder = \"/srv\"", "`folder` is for servers with a `command`"),
     ] {

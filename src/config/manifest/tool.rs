@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::program::Programs;
 use super::written::ToolTable;
-use super::{Example, Manifest, Problem, Source, arguments, command};
+use super::{Example, Manifest, Problem, Source, arguments, command, http};
 use crate::domain::id::ToolName;
 use crate::domain::tool::{Action, EffectClass, Extras, Risk, Tool};
 use crate::guard::schema::OutputSchema;
@@ -94,13 +94,7 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
     let timeout = timeout(desk, table.timeout.as_ref());
     let output_limit = output_limit(desk, table.output_limit.as_ref());
     let input_schema = arguments::input(desk, &table)?;
-    let Some(written) = &table.command else {
-        let hint = "say what runs it: [tool.command] with program = \"…\"".to_owned();
-        desk.wrong(place, "nothing runs this tool", Some(hint));
-        return None;
-    };
-    let action = command::read(desk, written, &input_schema)?;
-    let output_schema = arguments::output(desk, table.output.as_ref(), action.output);
+    let (action, output_schema) = action(desk, &table, &input_schema, effect)?;
     let destructive = table.destructive.as_ref().map_or(!reads, |said| *said.get_ref());
     if let (true, Some(said)) = (reads && destructive, &table.destructive) {
         desk.wrong(
@@ -109,7 +103,10 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
             Some("say destructive = false, or another effect".to_owned()),
         );
     }
-    if action.allow_interpreter && !destructive {
+    if let Action::Command(command) = &action
+        && command.allow_interpreter
+        && !destructive
+    {
         let (message, hint) = if reads {
             (
                 "a command that runs what a caller sends does not only read",
@@ -139,7 +136,7 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
     let tool = Tool {
         title: table.title.unwrap_or_default(),
         description: table.description.into_inner(),
-        action: Action::Command(Box::new(action)),
+        action,
         effect,
         destructive,
         open_world: table.open_world.unwrap_or(true),
@@ -191,6 +188,38 @@ pub(super) fn repeats(
                 format!("`{}` is not a JSON Pointer", pointer.get_ref()),
                 Some("write /name".to_owned()),
             );
+        }
+    }
+}
+
+/// What runs it, and the schema of what that gives.
+fn action(desk: &mut Desk<'_>, table: &ToolTable, input: &Value, effect: EffectClass) -> Option<(Action, Value)> {
+    let output = table.output.as_ref();
+    match (&table.command, &table.http) {
+        (Some(written), None) => {
+            let command = command::read(desk, written, input)?;
+            let output = arguments::output(desk, output, command.output, "output = \"json\" under [tool.command]");
+            Some((Action::Command(Box::new(command)), output))
+        }
+        (None, Some(written)) => {
+            let http = http::read(desk, written, input, effect)?;
+            let to_say = "form = \"json\" under [tool.http.response]";
+            let output = arguments::output(desk, output, http.reading.form, to_say);
+            Some((Action::Http(Box::new(http)), output))
+        }
+        (Some(_), Some(second)) => {
+            desk.wrong(
+                second.span(),
+                "a tool is run by one thing",
+                Some("keep [tool.command] or [tool.http]".to_owned()),
+            );
+            None
+        }
+        (None, None) => {
+            let hint =
+                "say what runs it: [tool.command] with program = \"…\", or [tool.http] with url = \"…\"".to_owned();
+            desk.wrong(table.name.span(), "nothing runs this tool", Some(hint));
+            None
         }
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 use toml::Spanned;
 
@@ -15,8 +14,10 @@ use super::written::{DeclaredTable, UpstreamTable, VariableTable};
 use super::{Problem, Source, UpstreamManifest};
 use crate::domain::id::ServerName;
 use crate::domain::tool::command::{NotASecretRef, SecretRef};
+use crate::domain::tool::http::{self, Allowed, Host};
 use crate::domain::tool::upstream::{Declared, Given, ProgramReach, Reach, Upstream, WebReach};
 use crate::domain::tool::{EffectClass, Extras, RESERVED};
+use crate::guard::address;
 
 /// How long a server may take to be there when the file does not say: it may have to be downloaded first.
 const START: Duration = Duration::from_secs(60);
@@ -135,7 +136,8 @@ fn reach(desk: &mut Desk<'_>, table: &UpstreamTable) -> Option<Reach> {
             None
         }
         (None, None) => {
-            let hint = "say how it is reached: command = [\"program\", \"argument\"], or url = \"https://…\"".to_owned();
+            let hint =
+                "say how it is reached: command = [\"program\", \"argument\"], or url = \"https://…\"".to_owned();
             desk.wrong(table.name.span(), "nothing says how this server is reached", Some(hint));
             None
         }
@@ -188,15 +190,14 @@ fn program(
 }
 
 fn web(desk: &mut Desk<'_>, table: &UpstreamTable, url: &Spanned<String>) -> Option<WebReach> {
-    let parsed = url.get_ref().parse::<Uri>().ok();
-    let is_web = parsed.as_ref().is_some_and(|parsed| {
-        matches!(parsed.scheme_str(), Some("http" | "https"))
-            && parsed.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-    });
-    if !is_web {
-        let hint = "write https://host/path; a key belongs into `auth` or `headers`, never into the URL".to_owned();
-        desk.wrong(url.span(), format!("`{}` is no URL of a server", url.get_ref()), Some(hint));
-    }
+    let web = match WebReach::at(url.get_ref()) {
+        Ok(web) => Some(web),
+        Err(why) => {
+            let hint = "write https://host/path; a key belongs into `auth` or `headers`, never into the URL".to_owned();
+            desk.wrong(url.span(), format!("`{}` is no URL of a server: {why}", url.get_ref()), Some(hint));
+            None
+        }
+    };
     let mut headers = BTreeMap::new();
     for (name, value) in &table.headers {
         let word = name.get_ref().to_ascii_lowercase();
@@ -216,8 +217,34 @@ fn web(desk: &mut Desk<'_>, table: &UpstreamTable, url: &Spanned<String>) -> Opt
         }
     }
     let bearer = table.auth.as_ref().and_then(|auth| secret(desk, &auth.get_ref().bearer));
-    let allow = table.allow.iter().map(|address| address.get_ref().clone()).collect();
-    is_web.then(|| WebReach { url: url.get_ref().clone(), headers, bearer, allow })
+    let mut allow = Vec::new();
+    for written in &table.allow {
+        match written.get_ref().parse::<Allowed>() {
+            Ok(allowed) => allow.push(allowed),
+            Err(error) => desk.wrong(written.span(), error.to_string(), None),
+        }
+    }
+    let web = web?;
+    private(desk, url, &web, &allow, !headers.is_empty() || bearer.is_some());
+    let reach = http::Reach { allow, ..http::Reach::default() };
+    Some(WebReach { headers, bearer, reach, ..web })
+}
+
+/// What can be told of the target before anything is resolved.
+fn private(desk: &mut Desk<'_>, url: &Spanned<String>, web: &WebReach, allow: &[Allowed], has_secrets: bool) {
+    let (host, port) = (&web.origin.host, web.origin.port);
+    let mut here = false;
+    if let Host::Address(address) = host {
+        here = address.is_loopback();
+        if let Err(what) = address::permit(allow, host, port, *address) {
+            let hint = format!("list it if it is meant: allow = [\"{host}:{port}\"]");
+            desk.wrong(url.span(), format!("`{host}` is a {what} address"), Some(hint));
+        }
+    }
+    if has_secrets && !web.origin.tls && !here {
+        let hint = "say https".to_owned();
+        desk.warn(url.span(), "its secrets go over the network for everybody to read", Some(hint));
+    }
 }
 
 fn given(desk: &mut Desk<'_>, written: &Spanned<VariableTable>) -> Option<Given> {

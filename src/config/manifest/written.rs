@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use toml::Spanned;
 
+use super::http::written::HttpTable;
 use super::{Problem, Source};
 use crate::config::file::{Span, nearest};
 use crate::domain::tool::command::{Form, Input, SandboxLevel};
@@ -58,6 +59,7 @@ pub struct ToolTable {
     #[serde(default)]
     pub example: Vec<Spanned<ExampleTable>>,
     pub command: Option<Spanned<CommandTable>>,
+    pub http: Option<Spanned<HttpTable>>,
 }
 
 /// One line of `[tool.arguments]`: JSON Schema's words, each with its place.

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::command::{CommandAction, Variable};
+use super::http::{HttpAction, Secrets};
 use super::template::{BadArgument, expand};
 use super::upstream::UpstreamAction;
 
@@ -14,6 +15,8 @@ pub enum Action {
     Desk,
     /// A program of this machine.
     Command(Box<CommandAction>),
+    /// A request to a server.
+    Http(Box<HttpAction>),
     /// A tool of an MCP server.
     Upstream(Box<UpstreamAction>),
 }
@@ -25,6 +28,8 @@ pub enum ToolKind {
     Desk,
     /// [`Action::Command`].
     Command,
+    /// [`Action::Http`].
+    Http,
     /// [`Action::Upstream`].
     Upstream,
 }
@@ -35,6 +40,7 @@ impl ToolKind {
         match self {
             Self::Desk => "built in",
             Self::Command => "command",
+            Self::Http => "http",
             Self::Upstream => "mcp",
         }
     }
@@ -46,20 +52,22 @@ impl Action {
         match self {
             Self::Desk => ToolKind::Desk,
             Self::Command(_) => ToolKind::Command,
+            Self::Http(_) => ToolKind::Http,
             Self::Upstream(_) => ToolKind::Upstream,
         }
     }
 
-    /// What exactly runs with these arguments, for people: variables, program, arguments, each by itself. Secrets
-    /// are named, not told. Nothing for what is built in.
+    /// What exactly runs with these arguments, for people: variables, program, arguments, each by itself; or the
+    /// request, its headers and its body. Secrets are named, not told. Nothing for what is built in.
     ///
     /// # Errors
     /// An argument that cannot stand where it would.
     pub fn runs(&self, arguments: &Value) -> Result<Vec<String>, BadArgument> {
         let command = match self {
             Self::Desk => return Ok(Vec::new()),
-            Self::Command(command) => command,
+            Self::Http(http) => return Ok(http.request(arguments, Secrets::Named)?.lines()),
             Self::Upstream(upstream) => return Ok(upstream.runs()),
+            Self::Command(command) => command,
         };
         let mut all = Vec::new();
         for (name, variable) in &command.environment {
@@ -79,6 +87,8 @@ impl Action {
             Self::Desk => None,
             // INVARIANT: every field is text, a number, a list or a map with text as keys.
             Self::Command(command) => Some(serde_json::to_value(command).unwrap_or_default()),
+            // INVARIANT: the same, and what stands in JSON already.
+            Self::Http(http) => Some(serde_json::to_value(http).unwrap_or_default()),
             Self::Upstream(upstream) => Some(serde_json::to_value(upstream).unwrap_or_default()),
         }
     }

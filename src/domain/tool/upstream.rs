@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::command::{Pinned, SecretRef};
+use super::http::{self, Origin};
 use super::{Action, EffectClass, Extras, Risk, Tool};
 use crate::domain::digest::Digest;
 use crate::domain::id::{ServerName, ToolName};
@@ -43,7 +44,7 @@ pub struct Upstream {
 }
 
 /// How a server is reached. It is part of the definition of each of its tools: who approves a call approves this too.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reach {
     /// A program of this machine, by its stdin and stdout.
@@ -53,35 +54,54 @@ pub enum Reach {
 }
 
 /// A program that is a server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProgramReach {
     /// The program.
     pub program: Pinned,
     /// Its arguments.
     pub arguments: Vec<String>,
     /// The folder it runs in; none means the daemon user's home.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
     /// Variables beside those that every server gets.
     pub environment: BTreeMap<String, Given>,
 }
 
 /// A server at a URL.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WebReach {
     /// Where.
-    pub url: String,
+    pub origin: Origin,
+    /// Its path there, with its query if it has one.
+    pub path: String,
     /// Headers of each request.
     pub headers: BTreeMap<String, Given>,
     /// The bearer token of each request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer: Option<SecretRef>,
-    /// Private addresses that it may be at.
-    pub allow: Vec<String>,
+    /// What a connection may lead to.
+    pub reach: http::Reach,
+}
+
+impl WebReach {
+    /// The server at `url`, which may not be at a private address.
+    ///
+    /// # Errors
+    /// Says why that is no URL of a server.
+    pub fn at(url: &str) -> Result<Self, String> {
+        let (origin, rest) = Origin::split(url).map_err(|error| error.to_string())?;
+        let fits = rest.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && !b"#\\".contains(&byte));
+        if !fits {
+            return Err("its path has characters that must be percent-encoded, or a `#`".to_owned());
+        }
+        let path = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+        let (headers, reach) = (BTreeMap::new(), http::Reach::default());
+        Ok(Self { origin, path, headers, bearer: None, reach })
+    }
 }
 
 /// The value of a variable or header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Given {
     /// Text as it stands.
@@ -98,7 +118,7 @@ impl Reach {
                 let path = program.program.path.display().to_string();
                 std::iter::once(path).chain(program.arguments.iter().cloned()).collect()
             }
-            Self::Web(web) => vec![web.url.clone()],
+            Self::Web(web) => vec![format!("{}{}", web.origin, web.path)],
         }
     }
 }
@@ -198,7 +218,7 @@ impl Quarantine {
 }
 
 /// What calls a tool of a server.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UpstreamAction {
     /// The server.
     pub server: ServerName,
@@ -308,12 +328,7 @@ mod tests {
     fn upstream(declared: Declared) -> Upstream {
         Upstream {
             name: "files".parse().unwrap(),
-            reach: Reach::Web(WebReach {
-                url: "https://mcp.example".to_owned(),
-                headers: BTreeMap::new(),
-                bearer: None,
-                allow: Vec::new(),
-            }),
+            reach: Reach::Web(WebReach::at("https://mcp.example").unwrap()),
             timeout: Duration::from_secs(30),
             start_timeout: Duration::from_secs(60),
             output_limit: 1 << 20,
@@ -372,7 +387,7 @@ mod tests {
         let digest = |upstream: &Upstream, definition: &Definition| upstream.tool(definition).unwrap().digest();
         let mut moved = one.clone();
         if let Reach::Web(web) = &mut moved.reach {
-            web.url.push('2');
+            web.path.push('2');
         }
         assert_ne!(digest(&one, &plain), digest(&moved, &plain));
         assert_ne!(digest(&one, &plain), digest(&one, &definition(json!({"description": "x"}))));

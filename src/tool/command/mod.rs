@@ -180,7 +180,7 @@ impl Executor for CommandExecutor {
     fn patience(&self, tool: &Tool) -> Duration {
         let grace = match &tool.action {
             Action::Command(command) => command.limits.grace(),
-            Action::Desk | Action::Upstream(_) => Duration::ZERO,
+            Action::Desk | Action::Http(_) | Action::Upstream(_) => Duration::ZERO,
         };
         tool.timeout.saturating_add(grace).saturating_add(SHIM_MARGIN)
     }

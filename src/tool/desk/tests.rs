@@ -15,9 +15,10 @@ use crate::domain::principal::Credential;
 use crate::domain::time::Timestamp;
 use crate::domain::tool::{Catalog, Registered, ToolKind};
 use crate::pipeline::port::{DeskTables, Edge, Executors, Message, Ticket};
-use crate::tool::Tools;
 use crate::pipeline::tests::world::{Counted, SetClock};
+use crate::tool::Tools;
 use crate::tool::command::CommandExecutor;
+use crate::tool::http::HttpExecutor;
 use crate::tool::upstream::Upstreams;
 
 #[derive(Default)]
@@ -124,7 +125,7 @@ fn call(tool: &Registered, arguments: Value) -> Call {
 fn wired(desk: Desk) -> Tools {
     let (clock, chance) = (Arc::new(SetClock(AtomicI64::new(0))), Arc::new(Counted::default()));
     let upstreams = Upstreams::new(PathBuf::new(), BTreeMap::new(), clock, chance);
-    Tools::new(Arc::new(desk), CommandExecutor::none(), Arc::new(upstreams))
+    Tools::new(Arc::new(desk), CommandExecutor::none(), HttpExecutor::default(), Arc::new(upstreams))
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

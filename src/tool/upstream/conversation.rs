@@ -203,6 +203,7 @@ impl Shared {
                 }
                 None
             }
+            Incoming::Fault(_) => None,
             Incoming::Garbage(why) => {
                 if self.garbage.fetch_add(1, Ordering::Relaxed) < MOST_GARBAGE_LOGGED {
                     tracing::debug!(server = name, why, "what the server wrote is no message");

@@ -51,11 +51,8 @@ pub async fn begin(talk: &Conversation) -> Result<Settled, String> {
         Ok(Err(broken)) => return Err(broken.why().to_owned()),
         Err(_) => is_open = true,
     }
-    let params = format!(
-        r#""protocolVersion":"{}","capabilities":{{}},"clientInfo":{}"#,
-        Version::NEWEST_LEGACY,
-        server_info()
-    );
+    let params =
+        format!(r#""protocolVersion":"{}","capabilities":{{}},"clientInfo":{}"#, Version::NEWEST_LEGACY, server_info());
     let initialize = talk.ask("initialize", &params);
     tokio::pin!(initialize);
     let mut refused = None;
@@ -107,9 +104,7 @@ fn legacy(answer: Result<Answer, Broken>) -> Result<Settled, String> {
 }
 
 fn settled(version: Version, found: &Value) -> Settled {
-    let info = found
-        .get("serverInfo")
-        .or_else(|| found.get("_meta").and_then(|said| said.get(meta::SERVER_INFO)));
+    let info = found.get("serverInfo").or_else(|| found.get("_meta").and_then(|said| said.get(meta::SERVER_INFO)));
     let word = |name: &str| {
         let word = info.and_then(|info| info.get(name)).and_then(Value::as_str).unwrap_or_default();
         word.chars().take(LONGEST_NAME).collect::<String>()
@@ -151,7 +146,9 @@ pub async fn list(talk: &Conversation, settled: &Settled) -> Result<BTreeMap<Str
         let params = members.into_iter().flatten().collect::<Vec<_>>().join(",");
         let mut page = match talk.ask("tools/list", &params).await {
             Ok(Answer::Result(page)) => page,
-            Ok(Answer::Fault { code, message }) => return Err(format!("it does not list its tools: {message} ({code})")),
+            Ok(Answer::Fault { code, message }) => {
+                return Err(format!("it does not list its tools: {message} ({code})"));
+            }
             Ok(Answer::Unreadable(why)) => return Err(format!("its list of tools cannot be read: {why}")),
             Err(broken) => return Err(broken.why().to_owned()),
         };
@@ -192,7 +189,10 @@ mod tests {
         assert!(settled.tells_changes && settled.has_tools);
         assert_eq!(found(json!(["2025-11-25"])), None);
         let old = |version: &str| legacy(Ok(Answer::Result(json!({"protocolVersion": version, "capabilities": {}}))));
-        assert_eq!(old("2025-06-18").map(|settled| (settled.version, settled.has_tools)), Ok((Version::V2025_06_18, false)));
+        assert_eq!(
+            old("2025-06-18").map(|settled| (settled.version, settled.has_tools)),
+            Ok((Version::V2025_06_18, false))
+        );
         assert!(old("1999-01-01").unwrap_err().contains("`1999-01-01`"));
         let fault = Answer::Fault { code: -32_600, message: "no".to_owned() };
         assert_eq!(legacy(Ok(fault)), Err("it refuses to begin: no (-32600)".to_owned()));

@@ -17,7 +17,7 @@ use super::conversation::{Asked, Broken, Conversation};
 use super::lifecycle::{self, Settled};
 use super::message::{self, Answer};
 use super::pins::PinFiles;
-use super::{World, reading, stdio};
+use super::{World, reading, stdio, web};
 use crate::domain::digest::Digest;
 use crate::domain::outcome::{Effect, Ending, FailureKind, Outcome, Ran};
 use crate::domain::tool::upstream::{Definition, Quarantine, Reach, Upstream, UpstreamAction};
@@ -149,7 +149,10 @@ impl Link {
                 Reach::Program(program) => {
                     stdio::start(name, program, &self.world.environment, self.longest_message()).await?
                 }
-                Reach::Web(_) => return Err("servers at a URL are not reached yet".to_owned()),
+                Reach::Web(reach) => {
+                    let outbound = Arc::clone(&self.world.outbound);
+                    web::open(name, reach, &self.world.environment, outbound, self.longest_message())
+                }
             };
             let settled = tokio::select! {
                 settled = lifecycle::begin(&talk) => settled?,
@@ -182,7 +185,8 @@ impl Link {
                 () = tokio::time::sleep(LIST_EVERY) => {}
             }
             let listed = tokio::time::timeout(LISTED_WITHIN, self.list(session)).await;
-            let listed = listed.unwrap_or_else(|_| Err(format!("its list of tools took longer than {LISTED_WITHIN:?}")));
+            let listed =
+                listed.unwrap_or_else(|_| Err(format!("its list of tools took longer than {LISTED_WITHIN:?}")));
             if let Err(why) = listed {
                 if session.talk.is_over() {
                     return session.talk.ended().await;
@@ -302,7 +306,12 @@ impl Link {
         let key = (tool.effect == EffectClass::Keyed).then(|| call.downstream_key());
         let meta = message::metadata(session.settled.version, key.as_deref(), cleared.trace());
         let params = message::call(&action.tool, &call.arguments, meta);
-        let asked = match tokio::time::timeout_at(deadline, session.talk.begin("tools/call", Some(&action.tool), &params)).await {
+        let asked = match tokio::time::timeout_at(
+            deadline,
+            session.talk.begin("tools/call", Some(&action.tool), &params),
+        )
+        .await
+        {
             Ok(Ok(asked)) => asked,
             Ok(Err(broken)) => return Ok(Attempt::Broken(broken)),
             Err(_) => return Err("its server takes no messages".to_owned()),

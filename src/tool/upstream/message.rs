@@ -12,7 +12,6 @@ const DEPTH: usize = 72;
 /// The longest text of an error that is passed on, in characters.
 const LONGEST_MESSAGE: usize = 2_000;
 
-
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
@@ -43,6 +42,8 @@ pub enum Incoming {
     },
     /// It tells us something.
     Notification(String),
+    /// An error that names no request: over HTTP it answers the one that was posted.
+    Fault(Answer),
     /// Nothing that can be understood.
     Garbage(String),
 }
@@ -71,6 +72,13 @@ pub fn too_long(head: &[u8], tail: &[u8], most: usize) -> Incoming {
 fn understand(message: Value) -> Incoming {
     let Value::Object(mut members) = message else { return Incoming::Garbage("it is no object".to_owned()) };
     let id = members.remove("id").filter(|id| !id.is_null());
+    if id.is_none()
+        && !members.contains_key("method")
+        && members.contains_key("error")
+        && let Some(fault) = answer(members.clone())
+    {
+        return Incoming::Fault(fault);
+    }
     match (members.remove("method"), id) {
         (Some(Value::String(method)), Some(id)) => Incoming::Request { id, method },
         (Some(Value::String(method)), None) => Incoming::Notification(method),
@@ -171,7 +179,10 @@ mod tests {
         assert_eq!(one(r#"{"method":"x"}"#), Incoming::Notification("x".to_owned()));
         let asked = Incoming::Request { id: json!("s-1"), method: "ping".to_owned() };
         assert_eq!(one(r#"{"id":"s-1","method":"ping"}"#), asked);
-        assert_eq!(read(br#"[{"id":1,"result":1},{"id":2,"result":2}]"#, 100), [result(1, json!(1)), result(2, json!(2))]);
+        assert_eq!(
+            read(br#"[{"id":1,"result":1},{"id":2,"result":2}]"#, 100),
+            [result(1, json!(1)), result(2, json!(2))]
+        );
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! say is data: bounded, read strictly, and never obeyed.
 
 mod conversation;
+mod events;
 mod lifecycle;
 mod link;
 mod message;
 pub mod pins;
 mod reading;
 mod stdio;
+mod web;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use crate::domain::tool::upstream::Upstream;
 use crate::domain::tool::{Action, Tool};
 use crate::pipeline::cleared::Cleared;
 use crate::pipeline::port::{Chance, Clock, Executor, InStore, Wait};
+use crate::tool::outbound::Outbound;
 
 /// How long a call may take beyond its tool's time, to be given up in order.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -37,6 +40,8 @@ pub struct World {
     pub environment: BTreeMap<String, String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Connections to other machines.
+    pub outbound: Arc<Outbound>,
     /// For pauses that are not all the same.
     pub chance: Arc<dyn Chance>,
     /// Counts changes of what servers list.
@@ -88,7 +93,8 @@ impl Upstreams {
         chance: Arc<dyn Chance>,
     ) -> Self {
         let pins = Arc::new(PinFiles::new(pins));
-        let world = World { pins, environment, clock, chance, changed: watch::Sender::new(0) };
+        let (outbound, changed) = (Arc::new(Outbound::default()), watch::Sender::new(0));
+        let world = World { pins, environment, clock, outbound, chance, changed };
         Self { world: Arc::new(world), servers: Mutex::default() }
     }
 

@@ -320,12 +320,7 @@ mod tests {
     fn upstream() -> Upstream {
         Upstream {
             name: "s".parse().unwrap(),
-            reach: Reach::Web(WebReach {
-                url: "https://x.example".to_owned(),
-                headers: BTreeMap::new(),
-                bearer: None,
-                allow: Vec::new(),
-            }),
+            reach: Reach::Web(WebReach::at("https://x.example").unwrap()),
             timeout: std::time::Duration::from_secs(1),
             start_timeout: std::time::Duration::from_secs(1),
             output_limit: 1,

@@ -59,7 +59,9 @@ fn of_result(tool: &Tool, schema: Option<&OutputSchema>, mut result: Map<String,
             Ok(()) => structured,
             Err(why) => return invalid(tool, why),
         },
-        (None, Some(_)) => return invalid(tool, "it declares an output schema and gave no structured content".to_owned()),
+        (None, Some(_)) => {
+            return invalid(tool, "it declares an output schema and gave no structured content".to_owned());
+        }
         // Structured content that nobody declared stands beside the content that says the same.
         (Some(structured), None) if is_empty(&content) => json!({"content": [], "structuredContent": structured}),
         (Some(structured), None) => json!({"content": content, "structuredContent": structured}),

@@ -5,10 +5,13 @@ mod commands;
 mod crash;
 mod doubt;
 mod examples;
+mod http;
+mod http_kills;
 mod leftovers;
 mod manifests;
 mod preview;
 mod sandbox;
+mod ssrf;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

@@ -56,7 +56,9 @@ pub fn run(cx: &Context, client: McpClient, agreed: bool) -> Result<Exit, CliErr
     }
     notes.extend(taken.iter().flat_map(|made| made.notes.clone()));
     let files: Vec<(PathBuf, String)> = taken.iter().flat_map(|made| made.secrets.clone()).collect();
-    notes.extend(files.iter().map(|(path, _)| format!("a value that may be a secret goes to `{}` (0600)", path.display())));
+    notes.extend(
+        files.iter().map(|(path, _)| format!("a value that may be a secret goes to `{}` (0600)", path.display())),
+    );
     if taken.is_empty() {
         say(cx, &notes);
         let message = format!("`{shown_file}` has no server to take over");
@@ -135,6 +137,7 @@ fn find(command: &str) -> Option<PathBuf> {
         return Some(PathBuf::from(command)).filter(|path| path.is_absolute() && path.is_file());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(command));
+    let mut places =
+        std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(command));
     places.find(|path: &PathBuf| Path::is_file(path))
 }

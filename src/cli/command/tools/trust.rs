@@ -76,7 +76,8 @@ fn wanted<'a>(upstream: &'a Upstream, what: &str) -> Result<Vec<&'a UpstreamTool
     }
     let Some(tool) = upstream.tools.iter().find(|tool| tool.name == what) else {
         let near = nearest(what, upstream.tools.iter().map(|tool| tool.name.as_str()));
-        let hint = near.map_or_else(|| "`toolctl status` says how it is".to_owned(), |near| format!("did you mean `{near}`?"));
+        let hint =
+            near.map_or_else(|| "`toolctl status` says how it is".to_owned(), |near| format!("did you mean `{near}`?"));
         let message = format!("`{}` lists no tool `{what}`", upstream.name);
         return Err(CliError::new(Exit::Usage, "tool-not-found", message).hint(hint));
     };

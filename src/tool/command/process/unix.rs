@@ -4,7 +4,6 @@
 mod drain;
 mod program;
 mod sandbox;
-mod scrub;
 mod shim;
 mod watcher;
 

@@ -101,8 +101,9 @@ async fn every_end_of_a_call_is_told() {
 
 #[test]
 fn an_output_goes_out_as_it_is_where_it_is_known() {
-    let text =
-        |version, json: &str, is_error, has_schema| written(json, Reader { version, has_schema, takes_content: false }, is_error).members;
+    let text = |version, json: &str, is_error, has_schema| {
+        written(json, Reader { version, has_schema, takes_content: false }, is_error).members
+    };
     let list = r#"[1,"a\"b"]"#;
     let bare = r#""content":[{"type":"text","text":"[1,\"a\\\"b\"]"}],"isError":false"#;
     assert_eq!(text(Version::V2025_11_25, list, false, false), bare, "legacy knows objects only");

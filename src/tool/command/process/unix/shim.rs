@@ -15,7 +15,7 @@ use super::super::super::job::{self, Cut, End, Fate, Job, Refusal};
 use super::super::super::spool::Run;
 use super::drain::{self, Kept, Measure};
 use super::program::REFUSED;
-use super::scrub::scrub;
+use crate::tool::scrub::scrub;
 
 /// Bytes kept of the beginning of stderr.
 const STDERR: usize = 16 << 10;

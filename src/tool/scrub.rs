@@ -1,5 +1,5 @@
-//! Secrets do not stay in what is kept of a command's output: each value that a tool was given, as it is or in
-//! the usual encodings, becomes its name. This stops accidents; a program that hides a secret on purpose can.
+//! Secrets do not stay in what is kept of an output: each value that a tool was given, as it is or in
+//! the usual encodings, becomes its name. This stops accidents; whoever hides a secret on purpose can.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
