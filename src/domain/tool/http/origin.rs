@@ -141,6 +141,7 @@ impl fmt::Display for Host {
 fn authority(text: &str) -> Result<(Host, Option<u16>), BadOrigin> {
     let split = match text.rfind(']') {
         Some(end) => text.split_at(end + 1),
+        None if text.starts_with('[') => return Err(BadOrigin::Spelling(text.to_owned())),
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let port = match split.1 {
