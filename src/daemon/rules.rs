@@ -91,7 +91,7 @@ fn declared(plan: &Plan) -> Result<Declared, CannotStart> {
     }
     let mut tools = desk::tools();
     tools.extend(own.tools.into_iter().filter(|manifest| manifest.enabled).map(|manifest| manifest.tool));
-    let servers = own.upstreams.into_iter().filter(|manifest| manifest.enabled);
+    let servers = own.upstreams.into_iter().filter(|manifest| manifest.enabled && plan.servers);
     let mut upstreams: Vec<Upstream> = servers.map(|manifest| manifest.upstream).collect();
     upstreams.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Declared { own: tools, upstreams })

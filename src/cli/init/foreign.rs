@@ -202,10 +202,10 @@ mod tests {
             made.table,
             "[[upstream]]\nname = \"My-Server\"\ncommand = [\"npx\", \"-y\", \"server\"]\n\
              environment.\"API_KEY\" = { secret = \"file:/c/secrets/My-Server.API_KEY\" }\n\
-             environment.\"GH\" = { secret = \"env:GH_TOKEN\" }\n\
              environment.\"LOG\" = \"debug\"\n\
+             environment.\"ROOT\" = \"/srv\"\n\
              environment.\"OPAQUE\" = { secret = \"file:/c/secrets/My-Server.OPAQUE\" }\n\
-             environment.\"ROOT\" = \"/srv\"\n"
+             environment.\"GH\" = { secret = \"env:GH_TOKEN\" }\n"
         );
         assert!(!made.table.contains("s3cr3t"));
         assert_eq!(made.secrets[0], (PathBuf::from("/c/secrets/My-Server.API_KEY"), "s3cr3t".to_owned()));

@@ -250,7 +250,7 @@ fn whatever_is_wrong_with_a_server_is_told_with_its_place() {
         ("\"true\"", "\"no-such-program-here\"", "4:12 there is no program `no-such-program-here`"),
         ("[\"true\", \"--root\", \"/srv\"]", "[]", "4:11 the command is empty"),
         ("LOG = \"warn\"", "\"L G\" = \"warn\"", "5:17 `L G` is no name of a variable"),
-        ("env:FILES_TOKEN", "FILES_TOKEN", "5:51 a secret is named `env:NAME`"),
+        ("env:FILES_TOKEN", "FILES_TOKEN", "5:50 a secret is named `env:NAME`"),
         ("effect", "efect", "7:1 unknown field `efect`"),
         ("environment", "enviroment", "5:1 unknown field `enviroment`"),
         ("\"readonly\"", "\"readonly\"\ndestructive = true", "8:15 a tool that only reads destroys nothing"),

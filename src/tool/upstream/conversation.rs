@@ -311,7 +311,7 @@ mod tests {
             let request = Incoming::Request { id: json!("x"), method: method.to_owned() };
             shared.take("s", request).unwrap()
         };
-        assert_eq!(asks("ping"), r#"{"id":"x","jsonrpc":"2.0","result":{}}"#);
+        assert_eq!(asks("ping"), r#"{"jsonrpc":"2.0","id":"x","result":{}}"#);
         for method in ["elicitation/create", "sampling/createMessage", "roots/list"] {
             assert!(asks(method).contains("has declared no such capability"), "{method}");
         }

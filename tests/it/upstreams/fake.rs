@@ -7,19 +7,26 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::support::Daemon;
+use crate::support::daemon::UNHURRIED;
 
 /// The folder of a server's files.
 const FOLDER: &str = "FAKE_FOLDER";
 /// How the server behaves as a whole.
 const MANNER: &str = "FAKE_MANNER";
 
+/// The command that starts it. The shell is what is pinned: a test program is large, and each start would read it.
+pub fn command() -> Vec<String> {
+    let program = std::env::current_exe().expect("this program").display().to_string();
+    let own = ["--quiet", "--nocapture", "--ignored", "--exact", "upstreams::fake::serve"];
+    let shell = ["sh", "-c", "exec \"$0\" \"$@\"", &program];
+    shell.iter().chain(&own).map(|word| (*word).to_owned()).collect()
+}
+
 /// The `[[upstream]]` table of a server named `fake`, whose files are in `folder`.
 pub fn manifest(folder: &Path, manner: &str, more: &str) -> String {
-    let program = std::env::current_exe().expect("this program");
     format!(
-        "[[upstream]]\nname = \"fake\"\ncommand = [{:?}, \"--quiet\", \"--nocapture\", \"--ignored\", \"--exact\", \
-         \"upstreams::fake::serve\"]\nenvironment = {{ {FOLDER} = {:?}, {MANNER} = {manner:?} }}\n{more}\n",
-        program.display().to_string(),
+        "[[upstream]]\nname = \"fake\"\ncommand = {:?}\nenvironment = {{ {FOLDER} = {:?}, {MANNER} = {manner:?} }}\n{more}\n",
+        command(),
         folder.display().to_string(),
     )
 }
@@ -52,7 +59,8 @@ pub fn daemon(manner: &str, more: &str, tools: &[Value]) -> (Daemon, PathBuf) {
 
 /// The same, nothing of which is trusted.
 pub fn untrusted(manner: &str, more: &str, tools: &[Value]) -> (Daemon, PathBuf) {
-    let mut daemon = Daemon::prepared(&[], &[]);
+    let mut daemon = Daemon::prepared(&["--env-file", ".env"], &[]);
+    std::fs::write(daemon.dir().join(".env"), UNHURRIED).expect("the env file");
     let folder = daemon.dir().join("fake");
     std::fs::create_dir_all(&folder).expect("a folder");
     lists(&folder, &json!(tools));
@@ -154,6 +162,8 @@ fn acts(
             answer(id, &text(said["error"]["message"].as_str().expect("an error")));
         }
         "asks" => answer(id, &json!({"resultType": "input_required", "inputRequests": {"x": {"method": "elicitation/create"}}})),
+        "picture" => answer(id, &json!({"content": [
+            {"type": "text", "text": "a picture"}, {"type": "image", "data": "aGk=", "mimeType": "image/png"}, {"type": "of-tomorrow", "x": 1}]})),
         "fails" => answer(id, &json!({"content": [{"type": "text", "text": "the disk is full"}], "isError": true})),
         "structured" => answer(id, &json!({"content": [], "structuredContent": {"arguments": params["arguments"]}})),
         "breaks_word" => answer(id, &json!({"content": [], "structuredContent": {"other": 1}})),

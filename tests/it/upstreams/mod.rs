@@ -3,8 +3,11 @@
 
 pub mod fake;
 mod faults;
+mod import;
 mod lives;
+mod through;
 mod trust;
+mod web;
 
 use serde_json::{Value, json};
 

@@ -61,6 +61,25 @@ pub fn find<'a>(all: &'a Manifests, name: &str) -> Result<&'a Manifest, CliError
     })
 }
 
+/// A tool or a server of the folder, as far as its file is concerned.
+struct Entry<'a> {
+    file: &'a Path,
+    enabled: bool,
+    place: &'a std::ops::Range<usize>,
+    switch: Option<&'a std::ops::Range<usize>>,
+}
+
+/// The tool or server of this name in the folder.
+fn entry<'a>(all: &'a Manifests, name: &str) -> Result<Entry<'a>, CliError> {
+    let server = all.upstreams.iter().find(|server| server.upstream.name.as_str() == name);
+    if let Some(server) = server {
+        let (file, place, switch) = (&server.file, &server.place, server.switch.as_ref());
+        return Ok(Entry { file, enabled: server.enabled, place, switch });
+    }
+    let found = find(all, name)?;
+    Ok(Entry { file: &found.file, enabled: found.enabled, place: &found.place, switch: found.switch.as_ref() })
+}
+
 /// Files that are wrong, as an error.
 pub fn wrong(problems: &Problems) -> CliError {
     let hints: Vec<String> = problems.0.iter().filter_map(|problem| problem.hint.clone()).collect();
@@ -112,18 +131,19 @@ pub fn add(cx: &Context, file: &Path) -> Result<Exit, CliError> {
 /// When there is no such tool or its file holds others.
 pub fn remove(cx: &Context, name: &str) -> Result<Exit, CliError> {
     let (sources, all) = load(cx)?;
-    let found = find(&all, name)?;
-    let others = all.tools.iter().filter(|other| other.file == found.file).count() - 1;
+    let found = entry(&all, name)?;
+    let tools = all.tools.iter().filter(|other| other.file == found.file).count();
+    let others = tools + all.upstreams.iter().filter(|other| other.file == found.file).count() - 1;
     if others > 0 {
-        let message = format!("`{}` holds {others} other tools", found.file.display());
+        let message = format!("`{}` holds {others} others", found.file.display());
         return Err(CliError::new(Exit::Conflict, "shared-file", message)
             .hint("take it out of the file and `toolctl reload`, or disable it")
             .attempt(format!("toolctl tools disable {name}")));
     }
     let before = sources.iter().find(|source| source.path == found.file).map(|source| source.text.clone());
-    std::fs::remove_file(&found.file)
+    std::fs::remove_file(found.file)
         .map_err(|error| CliError::io(format!("cannot remove `{}`", found.file.display()), &error))?;
-    finish(cx, &format!("removed {name}"), || std::fs::write(&found.file, before.unwrap_or_default()))
+    finish(cx, &format!("removed {name}"), || std::fs::write(found.file, before.unwrap_or_default()))
 }
 
 /// Switches a tool on or off, in its file, and leaves everything else there as it is.
@@ -132,7 +152,7 @@ pub fn remove(cx: &Context, name: &str) -> Result<Exit, CliError> {
 /// When there is no such tool, or its file cannot be written.
 pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
     let (sources, all) = load(cx)?;
-    let found = find(&all, name)?;
+    let found = entry(&all, name)?;
     let word = if on { "enabled" } else { "disabled" };
     if found.enabled == on {
         cx.ui.show(&json!({"tool": name, "enabled": on, "changed": false}), || format!("{name} is {word} already"))?;
@@ -140,7 +160,7 @@ pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
     }
     let text =
         sources.iter().find(|source| source.path == found.file).map(|source| source.text.clone()).unwrap_or_default();
-    let changed = match &found.switch {
+    let changed = match found.switch {
         Some(place) => splice(&text, place.clone(), &on.to_string()),
         None => splice(&text, found.place.end..found.place.end, &format!("\nenabled = {on}")),
     };
@@ -151,13 +171,13 @@ pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
             if source.path == found.file { Source { text: changed.clone(), ..source.clone() } } else { source.clone() }
         })
         .collect();
-    let took = manifest::load(&edited).is_ok_and(|all| find(&all, name).is_ok_and(|edited| edited.enabled == on));
+    let took = manifest::load(&edited).is_ok_and(|all| entry(&all, name).is_ok_and(|edited| edited.enabled == on));
     if !took {
         let message = format!("`{}` is written in a way that cannot be changed here", found.file.display());
         return Err(CliError::new(Exit::Failure, "not-changed", message).hint(format!("say enabled = {on} there")));
     }
-    write(&found.file, &changed)?;
-    finish(cx, &format!("{word} {name}"), || std::fs::write(&found.file, &text))
+    write(found.file, &changed)?;
+    finish(cx, &format!("{word} {name}"), || std::fs::write(found.file, &text))
 }
 
 fn splice(text: &str, place: std::ops::Range<usize>, new: &str) -> String {
