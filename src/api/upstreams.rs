@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::Nothing;
+use crate::domain::tool::{EffectClass, Risk};
 use crate::endpoints;
 
 endpoints! {
@@ -122,12 +123,28 @@ pub struct UpstreamTool {
     /// The definition that somebody agreed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusted: Option<Value>,
+    /// How its calls are treated, by what the operator declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub treated: Option<Treated>,
     /// Who agreed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusted_by: Option<String>,
     /// When; RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusted_at: Option<String>,
+}
+
+/// How the calls of a tool are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Treated {
+    /// What running it again would do.
+    pub effect: EffectClass,
+    /// It may destroy something.
+    pub destructive: bool,
+    /// It reaches beyond this machine.
+    pub open_world: bool,
+    /// How much harm it could do.
+    pub risk: Risk,
 }
 
 /// Agrees to definitions.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::control::Reins;
 use super::rules;
-use crate::api::upstreams::{Pinned, State, Upstream as Shown, UpstreamTool};
+use crate::api::upstreams::{Pinned, State, Treated, Upstream as Shown, UpstreamTool};
 use crate::domain::audit::{AuditRecord, RecordType};
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;
@@ -61,6 +61,11 @@ impl Reins {
         let mut tools = Vec::new();
         match self.upstreams.pins().of(&upstream.name) {
             Ok(pins) => {
+                let missing = upstream.declared.keys().filter(|tool| !pins.0.contains_key(*tool));
+                let missing: Vec<String> = missing.map(|tool| format!("`{tool}`")).collect();
+                if state == State::Up && !missing.is_empty() {
+                    problem = Some(format!("its file declares {}, which it does not list", missing.join(", ")));
+                }
                 tools.extend(pins.listed(upstream, rules::usable).into_iter().map(|listed| tool(upstream, listed)));
             }
             Err((path, error)) => problem = Some(format!("`{}` cannot be used: {error}", path.display())),
@@ -134,6 +139,12 @@ fn tool(upstream: &Upstream, listed: Listed) -> UpstreamTool {
         problem,
         digest: seen.as_ref().map(|seen| seen.digest.to_string()),
         seen: seen.map(|seen| seen.text.value()),
+        treated: listed.tool.as_ref().map(|tool| Treated {
+            effect: tool.effect,
+            destructive: tool.destructive,
+            open_world: tool.open_world,
+            risk: tool.risk,
+        }),
         trusted_by: trusted.as_ref().map(|trusted| trusted.by.to_string()),
         trusted_at: trusted.as_ref().map(|trusted| trusted.at.to_string()),
         trusted: trusted.map(|trusted| trusted.definition.text.value()),

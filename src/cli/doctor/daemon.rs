@@ -102,6 +102,10 @@ pub fn servers(exam: &Exam<'_>) -> Vec<Finding> {
                     Finding::problem(check, format!("down: {why}")).fix("mend what it says, or disable it in its file")
                 }
                 (State::Starting, _) => Finding::warning(check, "starting"),
+                (State::Up, 0) if server.problem.is_some() => {
+                    let problem = server.problem.as_deref().unwrap_or_default();
+                    Finding::warning(check, format!("up, {} tools; {problem}", server.tools)).fix("mend its file")
+                }
                 (State::Up, 0) => Finding::ok(check, format!("up, {} tools", server.tools)),
                 (State::Up, waiting) => {
                     Finding::warning(check, format!("up, {} tools, {waiting} wait to be looked at", server.tools))

@@ -164,6 +164,10 @@ fn acts(
         "asks" => answer(id, &json!({"resultType": "input_required", "inputRequests": {"x": {"method": "elicitation/create"}}})),
         "picture" => answer(id, &json!({"content": [
             {"type": "text", "text": "a picture"}, {"type": "image", "data": "aGk=", "mimeType": "image/png"}, {"type": "of-tomorrow", "x": 1}]})),
+        "tells" => {
+            say(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}).to_string());
+            answer(id, &text("told"));
+        }
         "fails" => answer(id, &json!({"content": [{"type": "text", "text": "the disk is full"}], "isError": true})),
         "structured" => answer(id, &json!({"content": [], "structuredContent": {"arguments": params["arguments"]}})),
         "breaks_word" => answer(id, &json!({"content": [], "structuredContent": {"other": 1}})),

@@ -142,13 +142,18 @@ fn a_server_of_today_is_asked_as_one_and_one_of_yesterday_too() {
 
 #[test]
 fn a_change_that_a_server_tells_is_seen_at_once() {
-    let (daemon, folder) = fake::daemon("modern", "", &[tool("a", "Does a.")]);
-    until(|| (count(&folder, "subscriptions") == 1).then_some(()));
-    fake::lists(&folder, &json!([tool("a", "Does a."), tool("b", "Does b.")]));
-    // The server says so when it is called.
-    let lists = count(&folder, "lists");
-    call(&daemon, "fake.a", &json!({}));
-    until(|| (count(&folder, "lists") > lists || super::states(&daemon).len() == 2).then_some(()));
+    let reads = "[upstream.tools.tells]\neffect = \"readonly\"\n";
+    for manner in ["modern", "legacy"] {
+        let (daemon, folder) = fake::daemon(manner, reads, &[tool("tells", "Tells of changes.")]);
+        if manner == "modern" {
+            until(|| (count(&folder, "subscriptions") == 1).then_some(()));
+        }
+        fake::lists(&folder, &json!([tool("tells", "Tells of changes."), tool("b", "Does b.")]));
+        // A call that only reads looks at no list by itself.
+        call(&daemon, "fake.tells", &json!({}));
+        let expected = [("fake.b".into(), "new".into()), ("fake.tells".into(), "trusted".into())];
+        until(|| (super::states(&daemon) == expected).then_some(()));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::api::endpoint::Nothing;
-use crate::api::upstreams::{self, Agree, Pinned, Upstream, UpstreamTool};
+use crate::api::upstreams::{self, Agree, Pinned, Treated, Upstream, UpstreamTool};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::init::diff::{self, Side};
@@ -107,7 +107,18 @@ fn shown(cx: &Context, tool: &UpstreamTool) -> String {
     let word = if tool.state == Pinned::Changed { "changed" } else { "new" };
     let name = format!("{} ({word})", tool.name);
     let (old, new) = (Side { text: &old, shown: &old }, Side { text: &new, shown: &new });
-    diff::whole(&name, old, new, |tone, text| cx.ui.paint_err(tone, text))
+    let shown = diff::whole(&name, old, new, |tone, text| cx.ui.paint_err(tone, text));
+    let treated = tool.treated.map(|treated| format!("treated as: {}\n", in_words(treated)));
+    format!("{shown}{}", treated.unwrap_or_default())
+}
+
+/// What an approver would read of its calls.
+fn in_words(treated: Treated) -> String {
+    let mut words = vec![format!("{} ({})", treated.effect.word(), treated.effect.in_words())];
+    words.extend(treated.destructive.then(|| "may destroy something".to_owned()));
+    words.extend(treated.open_world.then(|| "reaches beyond this machine".to_owned()));
+    words.push(format!("{} risk", treated.risk.word()));
+    words.join(", ")
 }
 
 /// A definition as it is looked at: one member a line, and long texts a line each.

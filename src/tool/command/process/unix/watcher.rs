@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 
-/// How long a server may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long a server may take to end by itself, as its input is at its end, and again after it was asked to.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long everything below may take to be gone once it is killed.
 const KILLED_WITHIN: Duration = Duration::from_secs(3);
 /// How often what is killed is looked for again: it may have been having children.
@@ -69,8 +69,11 @@ fn run(command: &[OsString]) -> io::Result<u8> {
         }
     };
     if orphaned {
-        super::ask_to_end(leader);
-        until(&events, Instant::now() + GRACE, |event| matches!(event, Event::Reaped(pid, _) if *pid == leader));
+        let is_over = |event: &Event| matches!(event, Event::Reaped(pid, _) if *pid == leader);
+        if !until(&events, Instant::now() + GRACE, is_over) {
+            super::ask_to_end(leader);
+            until(&events, Instant::now() + GRACE, is_over);
+        }
     }
     kill_the_rest(&events, leader);
     Ok(status.map_or(NOT_STARTED, told))
