@@ -77,7 +77,7 @@ pub fn again(
 }
 
 /// Whether a tool that a server defines can be published: nothing that a server says may keep the rules from loading.
-pub fn usable(tool: &Tool) -> Result<(), String> {
+fn usable(tool: &Tool) -> Result<(), String> {
     let catalog = Catalog::new([tool.clone()]).map_err(|error| error.to_string())?;
     Schemas::compile(&catalog).map_err(|error| error.to_string())?;
     PolicySet::load(&[], &catalog).map(drop).map_err(|problems| problems.to_string())

@@ -14,6 +14,7 @@ use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;
 use crate::domain::id::{ServerName, ToolName};
 use crate::domain::principal::Principal;
+use crate::domain::tool::Tool;
 use crate::domain::tool::upstream::{Quarantine, Upstream};
 use crate::pipeline::port::{Clock as _, Ledger as _};
 use crate::tool::upstream::Health;
@@ -66,7 +67,13 @@ impl Reins {
                 if state == State::Up && !missing.is_empty() {
                     problem = Some(format!("its file declares {}, which it does not list", missing.join(", ")));
                 }
-                tools.extend(pins.listed(upstream, rules::usable).into_iter().map(|listed| tool(upstream, listed)));
+                // What cannot be used was found out when the rules were made.
+                let rules = self.path().map(|path| path.rules());
+                let usable = |tool: &Tool| match rules.as_ref().and_then(|rules| rules.quarantined.get(&tool.name)) {
+                    Some(Quarantine::Unusable(why)) => Err(why.clone()),
+                    Some(Quarantine::New | Quarantine::Changed | Quarantine::Gone) | None => Ok(()),
+                };
+                tools.extend(pins.listed(upstream, usable).into_iter().map(|listed| tool(upstream, listed)));
             }
             Err((path, error)) => problem = Some(format!("`{}` cannot be used: {error}", path.display())),
         }

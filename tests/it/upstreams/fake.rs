@@ -113,7 +113,8 @@ fn serve() {
                 acts(&folder, &id, &name, &message["params"], &mut asked);
             }
             "subscriptions/listen" => note(&folder, "subscriptions", &line),
-            _ => say(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "no such method"}}).to_string()),
+            _ => say(&json!({"jsonrpc": "2.0", "id": id, "error": {"code": -32601, "message": "no such method"}})
+                .to_string()),
         }
     }
     note(&folder, "ends", "");
@@ -140,7 +141,8 @@ fn acts(
         "flood" => {
             let block = "x".repeat(1 << 20);
             let mut out = std::io::stdout().lock();
-            write!(out, r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":""#).expect("stdout");
+            write!(out, r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":""#)
+                .expect("stdout");
             for _ in 0..100 {
                 write!(out, "{block}").expect("stdout");
             }
@@ -161,9 +163,15 @@ fn acts(
             let said: Value = serde_json::from_str(&said).expect("JSON");
             answer(id, &text(said["error"]["message"].as_str().expect("an error")));
         }
-        "asks" => answer(id, &json!({"resultType": "input_required", "inputRequests": {"x": {"method": "elicitation/create"}}})),
-        "picture" => answer(id, &json!({"content": [
-            {"type": "text", "text": "a picture"}, {"type": "image", "data": "aGk=", "mimeType": "image/png"}, {"type": "of-tomorrow", "x": 1}]})),
+        "asks" => answer(
+            id,
+            &json!({"resultType": "input_required", "inputRequests": {"x": {"method": "elicitation/create"}}}),
+        ),
+        "picture" => answer(
+            id,
+            &json!({"content": [
+            {"type": "text", "text": "a picture"}, {"type": "image", "data": "aGk=", "mimeType": "image/png"}, {"type": "of-tomorrow", "x": 1}]}),
+        ),
         "tells" => {
             say(&json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}).to_string());
             answer(id, &text("told"));

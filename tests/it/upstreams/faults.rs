@@ -80,7 +80,9 @@ fn a_keyed_call_is_repeated_with_the_same_key() {
     let calls = std::fs::read_to_string(folder.join("calls")).expect("calls");
     let keys: Vec<Value> = calls
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["params"]["_meta"]["dev.toolctl/idempotency-key"].clone())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).expect("JSON")["params"]["_meta"]["dev.toolctl/idempotency-key"].clone()
+        })
         .collect();
     assert!(keys.len() == 2 && keys[0].is_string() && keys[0] == keys[1], "{keys:?}");
 }

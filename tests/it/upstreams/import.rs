@@ -59,7 +59,9 @@ fn the_examples_and_the_template_are_read_without_a_fault() {
     };
     let template = daemon.cli(&["tools", "new", "mcp"]).exits(0).stdout.replace("\"npx\"", "\"true\"");
     let template = template.replace("name = \"files\"", "name = \"template\"");
-    for (name, text) in [("a.toml", example("everything.toml")), ("b.toml", example("filesystem.toml")), ("c.toml", template)] {
+    for (name, text) in
+        [("a.toml", example("everything.toml")), ("b.toml", example("filesystem.toml")), ("c.toml", template)]
+    {
         daemon.configure(&format!("tools/{name}"), &text);
     }
     let clean = daemon.cli(&["-o", "json", "tools", "lint"]).json();

@@ -13,7 +13,8 @@ fn serving(folder: &std::path::Path) -> Vec<String> {
     let wanted = format!("FAKE_FOLDER={}", folder.display());
     let listing = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
     let has = |entry: &std::fs::DirEntry| {
-        std::fs::read(entry.path().join("environ")).is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
+        std::fs::read(entry.path().join("environ"))
+            .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()))
     };
     listing.filter(has).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
@@ -97,7 +98,8 @@ fn a_server_that_cannot_start_keeps_nobody_waiting() {
 
 #[test]
 fn a_slow_server_blocks_only_itself() {
-    let (mut daemon, folder) = fake::daemon("legacy", "concurrency = 1\ntimeout = \"2s\"\n", &[tool("hang", "Hangs."), tool("ok", "Works.")]);
+    let (mut daemon, folder) =
+        fake::daemon("legacy", "concurrency = 1\ntimeout = \"2s\"\n", &[tool("hang", "Hangs."), tool("ok", "Works.")]);
     let other = daemon.dir().join("other");
     std::fs::create_dir_all(&other).expect("a folder");
     fake::lists(&other, &json!([tool("ok", "Works.")]));
@@ -131,7 +133,9 @@ fn a_server_of_today_is_asked_as_one_and_one_of_yesterday_too() {
     for (manner, version) in [("modern", "2026-07-28"), ("legacy", "2025-11-25"), ("mute", "2025-11-25")] {
         let (daemon, folder) = fake::daemon(manner, "", &[tool("a", "Does a.")]);
         assert_eq!(server(&daemon)["protocol"], version, "{manner}");
-        let traced = daemon.http("POST", "/v1/calls").header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let traced = daemon
+            .http("POST", "/v1/calls")
+            .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         traced.json(&json!({"tool": "fake.a", "arguments": {}})).send().is(200);
         let asked = std::fs::read_to_string(folder.join("calls")).expect("calls");
         let asked: Value = serde_json::from_str(asked.lines().next().expect("a call")).expect("JSON");

@@ -24,7 +24,8 @@ fn ask(daemon: &Daemon, method: &str, mut params: Value) -> Value {
 #[test]
 fn content_arrives_block_for_block_and_structure_with_its_schema() {
     let schema = json!({"type": "object", "properties": {"arguments": {"type": "object"}}});
-    let structured = json!({"name": "structured", "title": "S", "inputSchema": {"type": "object"}, "outputSchema": schema});
+    let structured =
+        json!({"name": "structured", "title": "S", "inputSchema": {"type": "object"}, "outputSchema": schema});
     let (daemon, _) = fake::daemon("legacy", "", &[tool("picture", "Draws."), structured]);
     let listed = ask(&daemon, "tools/list", json!({}));
     let tools = listed["tools"].as_array().expect("tools");

@@ -78,7 +78,8 @@ fn official(versions: &[ProtocolVersion], json_response: bool) -> SocketAddr {
 fn behind(address: &str, more: &str, environment: &[(&str, &str)]) -> Daemon {
     let mut daemon = Daemon::prepared(&["--env-file", ".env"], environment);
     std::fs::write(daemon.dir().join(".env"), crate::support::daemon::UNHURRIED).expect("the env file");
-    let table = format!("[[upstream]]\nname = \"far\"\nurl = \"http://{address}/mcp\"\nallow = [\"{address}\"]\n{more}\n");
+    let table =
+        format!("[[upstream]]\nname = \"far\"\nurl = \"http://{address}/mcp\"\nallow = [\"{address}\"]\n{more}\n");
     daemon.configure("tools/far.toml", &table);
     daemon.configure("policies/all.cedar", "@id(\"everything\")\npermit (principal, action, resource);\n");
     daemon.restart();
@@ -111,7 +112,9 @@ fn the_official_server_is_spoken_to_in_both_eras_and_both_ways() {
 fn usual(heard: &Heard) -> Option<String> {
     let message: Value = serde_json::from_str(&heard.body).ok()?;
     let result = match message["method"].as_str()? {
-        "server/discover" => json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}),
+        "server/discover" => {
+            json!({"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})
+        }
         "tools/list" => json!({"resultType": "complete", "tools": [super::fake::tool("act", "Acts.")]}),
         _ => return None,
     };
@@ -120,7 +123,11 @@ fn usual(heard: &Heard) -> Option<String> {
 
 fn json_answer(stream: &mut TcpStream, body: &str) {
     let length = body.len();
-    raw(stream, format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes());
+    raw(
+        stream,
+        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+            .as_bytes(),
+    );
 }
 
 /// A server whose answer to `tools/call` is `acts`.
@@ -158,7 +165,11 @@ fn a_connection_that_breaks_is_in_doubt_unless_it_only_reads() {
     let hangs_up = doing(|_, _| {});
     expect(&hangs_up, DOUBT, ("failed", "none", "tool-failed"));
     let half = doing(|id, stream| {
-        raw(stream, format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{{\"id\":{id}").as_bytes());
+        raw(
+            stream,
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{{\"id\":{id}")
+                .as_bytes(),
+        );
     });
     expect(&half, DOUBT, ("failed", "none", "tool-failed"));
     let stream_ends = doing(|_, stream| {
@@ -170,7 +181,13 @@ fn a_connection_that_breaks_is_in_doubt_unless_it_only_reads() {
 #[test]
 fn an_answer_without_an_end_is_given_up() {
     let endless = doing(|id, stream| {
-        raw(stream, format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {{\"id\":{id},\"result\":{{\"x\":\"").as_bytes());
+        raw(
+            stream,
+            format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {{\"id\":{id},\"result\":{{\"x\":\""
+            )
+            .as_bytes(),
+        );
         let block = [b'x'; 64 << 10];
         while std::io::Write::write_all(stream, &block).is_ok() {}
     });
@@ -193,7 +210,11 @@ fn a_refusal_is_told_and_a_failing_server_leaves_doubt() {
     let fault = doing(|id, stream| {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32602,"message":"no such tool"}}}}"#);
         let length = body.len();
-        raw(stream, format!("HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes());
+        raw(
+            stream,
+            format!("HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+                .as_bytes(),
+        );
     });
     expect(&fault, ("failed", "unknown", "tool-failed"), ("failed", "none", "tool-failed"));
     let daemon = behind(&fault.place(), "", &[]);
@@ -204,13 +225,16 @@ fn a_refusal_is_told_and_a_failing_server_leaves_doubt() {
 
 #[test]
 fn a_server_is_shown_its_secret_and_nobody_else_is() {
-    let server = doing(|id, stream| json_answer(stream, &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}"#)));
+    let server =
+        doing(|id, stream| json_answer(stream, &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}"#)));
     let more = "auth = { bearer = \"env:FAR_TOKEN\" }\nheaders = { X-Team = \"ops\" }\n";
     let daemon = behind(&server.place(), more, &[("FAR_TOKEN", "s3cr3t-token")]);
     trusted(&daemon);
     assert_eq!(call(&daemon, "far.act", &json!({}))["state"], "succeeded");
     let heard = server.heard();
-    assert!(heard.iter().all(|one| one.headers["authorization"] == "Bearer s3cr3t-token" && one.headers["x-team"] == "ops"));
+    assert!(
+        heard.iter().all(|one| one.headers["authorization"] == "Bearer s3cr3t-token" && one.headers["x-team"] == "ops")
+    );
     let called = heard.last().expect("a call");
     assert_eq!((called.headers["mcp-method"].as_str(), called.headers["mcp-name"].as_str()), ("tools/call", "act"));
     assert_eq!(called.headers["mcp-protocol-version"], "2026-07-28");
@@ -239,8 +263,10 @@ fn a_private_address_that_is_not_listed_is_not_reached() {
     let (_, said) = daemon.refuses();
     assert!(said.contains("is a loopback address"), "{said}");
     let mut daemon = Daemon::prepared(&[], &[]);
-    let (_, port) = server.place().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).expect("a port");
-    daemon.configure("tools/far.toml", &format!("[[upstream]]\nname = \"far\"\nurl = \"http://localhost:{port}/mcp\"\n"));
+    let (_, port) =
+        server.place().rsplit_once(':').map(|(host, port)| (host.to_owned(), port.to_owned())).expect("a port");
+    daemon
+        .configure("tools/far.toml", &format!("[[upstream]]\nname = \"far\"\nurl = \"http://localhost:{port}/mcp\"\n"));
     daemon.restart();
     let down = until(|| Some(super::server(&daemon)).filter(|server| server["state"] == "down"));
     assert!(down["problem"].as_str().expect("why").contains("address"), "{down}");
