@@ -241,7 +241,11 @@ impl Shared {
         });
         let mut waiting = self.waiting();
         waiting.is_over = true;
-        waiting.answers.clear();
+        for (_, waiter) in waiting.answers.drain() {
+            if let Some(carried) = waiter.carried {
+                carried.abort();
+            }
+        }
     }
 
     fn why(&self) -> String {

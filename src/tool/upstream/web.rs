@@ -173,8 +173,12 @@ impl Web {
         let (status, session) = (answer.status, self.known().session);
         // The server has forgotten the session, and with it has not taken the message.
         if status == StatusCode::NOT_FOUND && session.is_some() && message.method != "initialize" {
-            self.shared.end("the server has ended the session".to_owned());
-            return Err(Broken::NotSent("the server has ended the session".to_owned()));
+            let why = "the server has ended the session".to_owned();
+            if let Some(id) = message.id {
+                self.shared.settle(id, Err(Broken::NotSent(why.clone())));
+            }
+            self.shared.end(why.clone());
+            return Err(Broken::NotSent(why));
         }
         let Some(id) = message.id else {
             tracing::debug!(server = self.name, %status, "a notification was refused");
