@@ -50,6 +50,7 @@ fn an_ambiguous_call_is_never_sent_again_and_a_person_says_what_happened() {
     assert_eq!(count(&folder, "calls"), 1);
     until(|| (count(&folder, "starts") >= 2).then_some(()));
     until_up(&daemon);
+    daemon.kill();
     daemon.restart();
     until_up(&daemon);
     assert_eq!(count(&folder, "calls"), 1, "neither a restart of the server nor one of the daemon sends it again");

@@ -10,6 +10,7 @@ use crate::support::Daemon;
 #[test]
 fn the_servers_of_an_editor_are_taken_over_without_their_secrets() {
     let daemon = Daemon::unhurried();
+    daemon.configure("policies/all.cedar", "@id(\"everything\")\npermit (principal, action, resource);\n");
     let command = fake::command();
     let folder = daemon.dir().join("fake");
     std::fs::create_dir_all(&folder).expect("a folder");

@@ -98,14 +98,14 @@ fn a_server_that_cannot_start_keeps_nobody_waiting() {
 
 #[test]
 fn a_slow_server_blocks_only_itself() {
-    let (mut daemon, folder) =
+    let (daemon, folder) =
         fake::daemon("legacy", "concurrency = 1\ntimeout = \"2s\"\n", &[tool("hang", "Hangs."), tool("ok", "Works.")]);
     let other = daemon.dir().join("other");
     std::fs::create_dir_all(&other).expect("a folder");
     fake::lists(&other, &json!([tool("ok", "Works.")]));
     let second = fake::manifest(&other, "legacy", "").replace("name = \"fake\"", "name = \"other\"");
     daemon.configure("tools/other.toml", &second);
-    daemon.restart();
+    daemon.cli(&["reload"]).exits(0);
     until(|| {
         let trusted = daemon.http("GET", "/v1/upstreams").send().json();
         let all = trusted["upstreams"].as_array().expect("servers").clone();

@@ -50,6 +50,7 @@ fn only_an_administrator_agrees_and_only_to_what_is_listed_now() {
     daemon.cli(&["reload"]).exits(0);
     // The server is asked at the next call of anything that does not only read; here somebody restarts it.
     let mut daemon = daemon;
+    daemon.kill();
     daemon.restart();
     until(|| (server(&daemon)["tools"][0]["digest"] != digest).then_some(()));
     let stale = daemon.http("POST", "/v1/upstreams/fake/trust").json(&body).send();
@@ -101,6 +102,7 @@ fn what_was_approved_before_a_change_is_stale_and_runs_nothing() {
     let asks = "@id(\"everything\")\npermit (principal, action, resource);\n@id(\"people\") @approval_group(\"approvers\")\n\
         forbid (principal, action == Toolctl::Action::\"fake.a\", resource) unless { context.session.attended };\n";
     daemon.configure("policies/all.cedar", asks);
+    daemon.kill();
     daemon.restart();
     until_up(&daemon);
     let agent = daemon.agent("x");
@@ -116,6 +118,7 @@ fn what_was_approved_before_a_change_is_stale_and_runs_nothing() {
     assert_eq!((&call["state"], &call["effect"]), (&json!("stale"), &json!("none")), "{call}");
     assert_eq!(count(&folder, "calls"), 0);
     // A rule may name a tool that is quarantined: the daemon starts again with it.
+    daemon.kill();
     daemon.restart();
     until(|| (states(&daemon) == [("fake.a".into(), "changed".into())]).then_some(()));
 }
@@ -126,6 +129,7 @@ fn what_a_server_lists_is_remembered_and_judged_without_it() {
     let hints = json!({"name": "b", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}});
     let (mut daemon, folder) = fake::daemon("legacy", declared, &[tool("a", "Reads."), hints]);
     daemon.configure("tools/fake.toml", &fake::manifest(&folder, "exits", declared));
+    daemon.kill();
     daemon.restart();
     assert_eq!(published(&daemon), ["fake.a", "fake.b"], "what people agreed to needs no running server");
     let listed = daemon.http("GET", "/v1/tools").send().json();
