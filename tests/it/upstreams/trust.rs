@@ -58,9 +58,9 @@ fn only_an_administrator_agrees_and_only_to_what_is_listed_now() {
     let unknown = daemon.http("POST", "/v1/upstreams/fale/trust").json(&body).send();
     assert_eq!((unknown.status, &unknown.json()["hint"]), (404, &json!("did you mean `fake`?")));
     let empty = daemon.http("POST", "/v1/upstreams/fake/trust").json(&json!({"digests": []})).send();
-    assert_eq!(empty.status, 400);
+    assert_eq!(empty.status, 422);
     let wrong = daemon.http("POST", "/v1/upstreams/fake/trust").json(&json!({"digests": ["x"]})).send();
-    assert_eq!(wrong.status, 400);
+    assert_eq!(wrong.status, 422);
     assert_eq!(published(&daemon), Vec::<String>::new());
 }
 
