@@ -87,9 +87,14 @@ fn previewed(preview: &Preview) -> String {
     }
 }
 
-/// What would run, an argument a line, so that none can pass for two.
+/// What would run, an argument a line, so that none can pass for two. An object that is written as we would write it
+/// needs no quotes to be told from text.
 fn runs(words: &[String]) -> String {
-    words.iter().map(|word| format!("    {}\n", value(&Value::String(word.clone())))).collect()
+    let shown = |word: &String| {
+        let object = serde_json::from_str::<Value>(word).ok().filter(|value| value.is_object());
+        object.filter(|object| object.to_string() == *word).unwrap_or_else(|| Value::String(word.clone()))
+    };
+    words.iter().map(|word| format!("    {}\n", value(&shown(word)))).collect()
 }
 
 fn extras(dossier: &Dossier) -> &'static str {

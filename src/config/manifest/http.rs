@@ -19,7 +19,8 @@ use super::tool::Desk;
 use crate::domain::tool::EffectClass;
 use crate::domain::tool::command::Form;
 use crate::domain::tool::http::{
-    Allowed, Auth, Body, Host, HttpAction, KeyForm, KeyIn, KeyPlace, Meaning, Origin, Pick, Reach, Reading, Retry, Statuses,
+    Allowed, Auth, Body, Host, HttpAction, KeyForm, KeyIn, KeyPlace, Meaning, Origin, Pick, Reach, Reading, Retry,
+    Statuses,
 };
 use crate::guard::address;
 
@@ -33,12 +34,7 @@ const LONGEST_WAIT: u64 = 60_000;
 const REST: &str = "arguments";
 
 /// Reads `[tool.http]`; `input` is the schema of the arguments.
-pub fn read(
-    desk: &mut Desk<'_>,
-    table: &Spanned<HttpTable>,
-    input: &Value,
-    effect: EffectClass,
-) -> Option<HttpAction> {
+pub fn read(desk: &mut Desk<'_>, table: &Spanned<HttpTable>, input: &Value, effect: EffectClass) -> Option<HttpAction> {
     let table = table.get_ref();
     let auth = auth::read(desk, &table.auth.0);
     let mut holes = Holes { input, used: BTreeSet::new() };

@@ -198,11 +198,16 @@ fn action(desk: &mut Desk<'_>, table: &ToolTable, input: &Value, effect: EffectC
             Some((Action::Http(Box::new(http)), output))
         }
         (Some(_), Some(second)) => {
-            desk.wrong(second.span(), "a tool is run by one thing", Some("keep [tool.command] or [tool.http]".to_owned()));
+            desk.wrong(
+                second.span(),
+                "a tool is run by one thing",
+                Some("keep [tool.command] or [tool.http]".to_owned()),
+            );
             None
         }
         (None, None) => {
-            let hint = "say what runs it: [tool.command] with program = \"…\", or [tool.http] with url = \"…\"".to_owned();
+            let hint =
+                "say what runs it: [tool.command] with program = \"…\", or [tool.http] with url = \"…\"".to_owned();
             desk.wrong(table.name.span(), "nothing runs this tool", Some(hint));
             None
         }

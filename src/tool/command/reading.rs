@@ -101,15 +101,16 @@ impl Reading {
     }
 
     fn succeeded(&self, stdout: &[u8]) -> Outcome {
-        let output = match parse(self.form, stdout, self.most_output).and_then(|output| self.check(&output).map(|()| output)) {
-            Ok(output) => Canonical::of(&output),
-            Err(why) => {
-                let effect = if self.effect == EffectClass::ReadOnly { Effect::None } else { Effect::Done };
-                let output = Some(Canonical::of(&json!({"stdout": told(stdout)})));
-                let message = format!("`{}` succeeded, but its output is not what it declared: {why}", self.name);
-                return Outcome::Failed { kind: FailureKind::OutputInvalid, message, output, effect };
-            }
-        };
+        let output =
+            match parse(self.form, stdout, self.most_output).and_then(|output| self.check(&output).map(|()| output)) {
+                Ok(output) => Canonical::of(&output),
+                Err(why) => {
+                    let effect = if self.effect == EffectClass::ReadOnly { Effect::None } else { Effect::Done };
+                    let output = Some(Canonical::of(&json!({"stdout": told(stdout)})));
+                    let message = format!("`{}` succeeded, but its output is not what it declared: {why}", self.name);
+                    return Outcome::Failed { kind: FailureKind::OutputInvalid, message, output, effect };
+                }
+            };
         Outcome::Succeeded { output }
     }
 

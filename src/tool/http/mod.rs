@@ -57,7 +57,8 @@ impl HttpExecutor {
         let request = http.request(&cleared.arguments(), Secrets::Told { values: &secrets, key: &key });
         let request = request.map_err(|error| error.to_string())?;
         let reader = Reader::of(tool, http, &secrets);
-        let job = Job { request: &request, reach: &http.reach, most: tool.output_limit, deadline: begun + tool.timeout };
+        let job =
+            Job { request: &request, reach: &http.reach, most: tool.output_limit, deadline: begun + tool.timeout };
         // An attempt of an earlier daemon, of which nobody knows what it did.
         let mut doubt = call.attempts > 1 && matches!(tool.effect, EffectClass::Idempotent | EffectClass::Keyed);
         let (mut number, mut pause) = (1, Duration::from_millis(http.retry.wait_ms));
@@ -131,10 +132,7 @@ fn same(ca: &Pinned) -> Result<(), String> {
 }
 
 /// Every secret of a request.
-fn secrets(
-    http: &HttpAction,
-    environment: &BTreeMap<String, String>,
-) -> Result<BTreeMap<SecretRef, String>, String> {
+fn secrets(http: &HttpAction, environment: &BTreeMap<String, String>) -> Result<BTreeMap<SecretRef, String>, String> {
     let mut values = BTreeMap::new();
     for reference in http.secrets() {
         let value = secret::read(reference, environment)?;

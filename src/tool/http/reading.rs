@@ -135,7 +135,8 @@ impl<'a> Reader<'a> {
             }
             Pick::Members(members) => {
                 let value = strict(bytes, most)?;
-                let found = members.iter().filter_map(|(name, pointer)| Some((name.clone(), value.pointer(pointer)?.clone())));
+                let found =
+                    members.iter().filter_map(|(name, pointer)| Some((name.clone(), value.pointer(pointer)?.clone())));
                 Value::Object(found.collect::<Map<_, _>>())
             }
         };
@@ -239,7 +240,12 @@ fn status_in_words(status: u16) -> String {
 
 /// One line of bearable length.
 fn clean(text: &str) -> String {
-    text.chars().map(|sign| if sign.is_control() { ' ' } else { sign }).take(LONGEST_WORDS).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|sign| if sign.is_control() { ' ' } else { sign })
+        .take(LONGEST_WORDS)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -116,13 +116,16 @@ async fn broken(listener: TcpListener, port: u16, answers: &'static [u8]) -> Bro
 
 #[tokio::test]
 async fn what_is_no_http_is_no_answer() {
-    for answers in [&b"220 mail.example ESMTP\r\n"[..], b"HTTP/1.1 2000 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n: x\r\n\r\n"] {
+    for answers in [&b"220 mail.example ESMTP\r\n"[..], b"HTTP/1.1 2000 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n: x\r\n\r\n"]
+    {
         let (listener, port) = listener("127.0.0.1").await;
         let broken = broken(listener, port, answers).await;
         assert!(!broken.unsent, "{broken}");
     }
     let (listener, port) = listener("127.0.0.1").await;
-    assert!(!broken(listener, port, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx").await.unsent);
+    assert!(
+        !broken(listener, port, b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx").await.unsent
+    );
 }
 
 #[tokio::test]
@@ -137,7 +140,8 @@ async fn tls_is_spoken_with_whom_the_file_names_and_nobody_else() {
     };
     let (ours, pinned) = certified("shop.example");
     let (_, another) = certified("other.example");
-    let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(ours.signing_key.serialize_der()).expect("a key");
+    let key =
+        tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(ours.signing_key.serialize_der()).expect("a key");
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = tokio_rustls::rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

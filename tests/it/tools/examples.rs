@@ -124,7 +124,8 @@ fn a_shop_is_asked_noted_and_pays_back_once() {
     let daemon = at(&server, "rest.toml", "https://shop.example.com", &[("SHOP_TOKEN", "the-shop-token")]);
     let agent = daemon.agent("bot");
     let run = |args: &[&str]| daemon.cli(args).key(&agent);
-    let found = run(&["call", "find_orders", "--customer-id", "1", "--states", "paid", "--states", "open"]).exits(0).json();
+    let found =
+        run(&["call", "find_orders", "--customer-id", "1", "--states", "paid", "--states", "open"]).exits(0).json();
     assert_eq!(found, json!({"orders": [{"id": "A-1027", "state": "paid"}], "total": 1}));
     assert_eq!(server.heard()[0].target, "/api/v1/customers/1/orders?limit=20&sort=-created&state=paid&state=open");
     assert_eq!(server.heard()[0].headers["authorization"], "Bearer the-shop-token");
@@ -137,16 +138,22 @@ fn a_shop_is_asked_noted_and_pays_back_once() {
     run(&["call", "refund_order", "--order-id", "A-1027", "--cents", "1250", "--no-wait"]).exits(8);
     let dossier = daemon.http("GET", "/v1/approvals/1").send().json();
     assert_eq!(dossier["preview"]["output"]["cents"], 1250, "{dossier}");
-    daemon.cli(&["approve", "1", "--yes"]).exits(0);
+    let _told = daemon.cli(&["approve", "1", "--yes"]).ends();
     let refund = call_of(&daemon, "refund_order");
-    assert_eq!((&refund["state"], &refund["effect"]), (&json!("succeeded"), &json!("done")), "the probe knows: {refund}");
+    assert_eq!(
+        (&refund["state"], &refund["effect"]),
+        (&json!("succeeded"), &json!("done")),
+        "the probe knows: {refund}"
+    );
     let paid = server.heard().iter().filter(|heard| heard.target.ends_with("/refund")).count();
     assert_eq!(paid, 1);
 }
 
 fn call_of(daemon: &Daemon, tool: &str) -> serde_json::Value {
     let listed = || daemon.http("GET", &format!("/v1/calls?tool={tool}")).send().json()["calls"][0].clone();
-    crate::support::until(|| Some(listed()).filter(|call| !matches!(call["state"].as_str(), Some("running" | "in_doubt"))))
+    crate::support::until(|| {
+        Some(listed()).filter(|call| !matches!(call["state"].as_str(), Some("running" | "in_doubt")))
+    })
 }
 
 #[test]
@@ -154,12 +161,16 @@ fn a_message_reaches_a_real_channel_once() {
     let server = Server::start(|_, stream| answer(stream, 200, "ok"));
     let daemon = at(&server, "webhook.toml", "https://hooks.slack.com", &[("SLACK_HOOK", "T01/B02/s3cr3t-part")]);
     let agent = daemon.agent("bot");
-    let notify = || daemon.cli(&["call", "notify", "--text", "Disk full", "--severity", "page", "--idempotency-key", "n1"]);
+    let notify =
+        || daemon.cli(&["call", "notify", "--text", "Disk full", "--severity", "page", "--idempotency-key", "n1"]);
     assert_eq!(notify().key(&agent).exits(0).json(), json!({"text": "ok"}));
     assert_eq!(notify().key(&agent).exits(0).json(), json!({"text": "ok"}), "from the record");
     let heard = server.heard();
     assert_eq!(heard.len(), 1);
-    assert_eq!((heard[0].target.as_str(), heard[0].body.as_str()), ("/services/T01/B02/s3cr3t-part", r#"{"text":"[page] Disk full"}"#));
+    assert_eq!(
+        (heard[0].target.as_str(), heard[0].body.as_str()),
+        ("/services/T01/B02/s3cr3t-part", r#"{"text":"[page] Disk full"}"#)
+    );
     let log = daemon.http("GET", "/v1/audit").send();
     assert!(!String::from_utf8_lossy(&log.body).contains("s3cr3t-part"));
 }

@@ -84,7 +84,10 @@ fn a_file_becomes_a_request_that_is_guarded_sent_and_recorded() {
     let records = daemon.audit(&format!("call={id}"));
     let kinds: Vec<_> = records.iter().map(|record| record["type"].clone()).collect();
     assert_eq!(kinds, ["call.dispatched", "call.completed"]);
-    assert_eq!((&records[1]["detail"]["status"], &records[1]["detail"]["peer"]), (&json!("201"), &json!(server.place())));
+    assert_eq!(
+        (&records[1]["detail"]["status"], &records[1]["detail"]["peer"]),
+        (&json!("201"), &json!(server.place()))
+    );
     assert!(!daemon.http("GET", "/v1/audit").send().lines().iter().any(|line| line.to_string().contains("s3cr3t")));
     daemon.cli(&["audit", "verify"]).exits(0);
 
@@ -98,7 +101,12 @@ fn a_file_becomes_a_request_that_is_guarded_sent_and_recorded() {
 #[test]
 fn an_approver_sees_the_request_and_no_secret() {
     let server = Server::saying(200, &json!({}));
-    let text = tool(&server, "once", "arguments = { a = { type = \"integer\" } }", "auth = { header = \"X-Key\", secret = \"env:THE_KEY\" }");
+    let text = tool(
+        &server,
+        "once",
+        "arguments = { a = { type = \"integer\" } }",
+        "auth = { header = \"X-Key\", secret = \"env:THE_KEY\" }",
+    );
     let daemon = daemon(&[("t.toml", &text.replace("risk = \"low\"", "risk = \"high\""))]);
     let agent = daemon.agent("bot");
     daemon.cli(&["call", "t", "--a", "7", "--no-wait"]).key(&agent).exits(8);
@@ -108,7 +116,7 @@ fn an_approver_sees_the_request_and_no_secret() {
     assert!(runs.contains(&json!("X-Key: ‹secret:env:THE_KEY›")), "{dossier}");
     assert_eq!(runs.last(), Some(&json!("{\"a\":7}")), "{dossier}");
     let shown = daemon.cli(&["-o", "table", "approvals", "show", "1"]).succeeds();
-    assert!(shown.contains("X-Key: ‹secret:env:THE_KEY›"), "{shown}");
+    assert!(shown.contains("\"X-Key: ‹secret:env:THE_KEY›\"\n") && shown.contains("    {\"a\":7}\n"), "{shown}");
     // The secret is not there: nothing is sent, and the message names the reference.
     let _told = daemon.cli(&["approve", "1", "--yes"]).ends();
     let ended_call = daemon.http("GET", "/v1/calls").send().json()["calls"][0].clone();
@@ -166,8 +174,16 @@ const ROWS: [Row; 20] = [
         |_, stream| raw(stream, b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n40\r\n{\"id\""),
         UNKNOWN,
     ),
-    ("says too short a length", |_, stream| raw(stream, b"HTTP/1.1 200 X\r\nContent-Length: 3\r\n\r\n{\"id\":7}"), INVALID),
-    ("says no UTF-8", |_, stream| raw(stream, b"HTTP/1.1 200 X\r\nContent-Length: 10\r\n\r\n{\"id\":\"\xff\"}"), INVALID),
+    (
+        "says too short a length",
+        |_, stream| raw(stream, b"HTTP/1.1 200 X\r\nContent-Length: 3\r\n\r\n{\"id\":7}"),
+        INVALID,
+    ),
+    (
+        "says no UTF-8",
+        |_, stream| raw(stream, b"HTTP/1.1 200 X\r\nContent-Length: 10\r\n\r\n{\"id\":\"\xff\"}"),
+        INVALID,
+    ),
     ("says no JSON", |_, stream| answer(stream, 200, "<html>"), INVALID),
     ("says what was not declared", |_, stream| answer(stream, 200, "{\"id\":\"seven\"}"), INVALID),
     ("says a long answer", |_, stream| answer(stream, 200, &"x".repeat(100_000)), INVALID),
@@ -183,7 +199,9 @@ const ROWS: [Row; 20] = [
         "has endless headers",
         |_, stream| {
             raw(stream, b"HTTP/1.1 200 X\r\n");
-            while std::io::Write::write_all(stream, b"X-More: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").is_ok() {}
+            while std::io::Write::write_all(stream, b"X-More: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n")
+                .is_ok()
+            {}
         },
         UNKNOWN,
     ),
@@ -293,7 +311,8 @@ fn a_request_is_sent_again_only_where_that_is_harmless() {
         is(&answer, expected.0, expected.1, expected.2);
         let heard = server.heard();
         assert_eq!(heard.len(), asked, "{class} {statuses:?}");
-        let keys: std::collections::BTreeSet<_> = heard.iter().map(|heard| heard.headers.get("idempotency-key")).collect();
+        let keys: std::collections::BTreeSet<_> =
+            heard.iter().map(|heard| heard.headers.get("idempotency-key")).collect();
         assert_eq!(keys.len(), 1, "the same key each time");
     }
     // Without a window nobody knows how long the key is remembered.
@@ -305,7 +324,8 @@ fn a_request_is_sent_again_only_where_that_is_harmless() {
 
 #[test]
 fn a_server_that_asks_for_more_time_than_there_is_is_left_alone() {
-    let server = Server::start(|_, stream| raw(stream, b"HTTP/1.1 503 X\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"));
+    let server =
+        Server::start(|_, stream| raw(stream, b"HTTP/1.1 503 X\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"));
     let daemon = asking(&server, "readonly", ("", "retry = { attempts = 5, wait = \"1ms\" }"));
     let answer = call(&daemon, "t", &json!({}));
     is(&answer, "failed", "none", "tool-failed");
@@ -352,7 +372,12 @@ fn what_the_probe_knows_of_a_lost_answer_nobody_is_asked() {
                 answer(stream, 200, &json!({"payments": {"found": happened}}).to_string());
             }
         });
-        let pay = tool(&server, "once", "probe = \"paid\"\narguments = { order = { type = \"integer\", required = true } }", "");
+        let pay = tool(
+            &server,
+            "once",
+            "probe = \"paid\"\narguments = { order = { type = \"integer\", required = true } }",
+            "",
+        );
         let pay = pay.replacen("[tool]", "[[tool]]", 1);
         let paid = format!(
             "[[tool]]\nname = \"paid\"\ndescription = \"Says whether an order is paid.\"\neffect = \"readonly\"\n\
@@ -424,7 +449,8 @@ fn what_the_command_line_offers_for_requests_works() {
     let text = tool(&server, "readonly", "", &format!("method = \"GET\"\nurl = \"{}/ping\"", server.url()));
     let daemon = daemon(&[]);
     let file = daemon.dir().join("ping.toml");
-    std::fs::write(&file, format!("{text}[[tool.example]]\narguments = {{}}\noutput = {{ pong = true }}\n")).expect("written");
+    std::fs::write(&file, format!("{text}[[tool.example]]\narguments = {{}}\noutput = {{ pong = true }}\n"))
+        .expect("written");
     let path = file.display().to_string();
     daemon.cli(&["tools", "lint", &path]).exits(0);
     daemon.cli(&["tools", "add", &path]).exits(0);

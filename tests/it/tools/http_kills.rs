@@ -86,7 +86,7 @@ fn manifests(server: &Server) -> String {
             _ => "",
         };
         text.push_str(&format!(
-            "[[tool]]\nname = \"{class}\"\ndescription = \"Works.\"\neffect = \"{class}\"\ndestructive = false\nrisk = \"low\"\n{more}\n\
+            "[[tool]]\nname = \"{class}_work\"\ndescription = \"Works.\"\neffect = \"{class}\"\ndestructive = false\nrisk = \"low\"\n{more}\n\
              [tool.arguments]\nwork = {{ type = \"string\", required = true }}\n[tool.http]\nmethod = \"POST\"\n\
              url = \"{}/{class}/{{work}}\"\nallow = [\"{}\"]\n",
             server.url(),
@@ -106,7 +106,7 @@ fn manifests(server: &Server) -> String {
 fn repeats(door: &Door, class: &str, work: &str) -> (Value, Vec<String>) {
     let mut told = Vec::new();
     let end = until(|| {
-        let body = json!({"tool": class, "arguments": {"work": work}, "idempotency_key": work, "wait": "10s"});
+        let body = json!({"tool": format!("{class}_work"), "arguments": {"work": work}, "idempotency_key": work, "wait": "10s"});
         let answer = door.http("POST", "/v1/calls").json(&body).try_send()?;
         let answer: Value = serde_json::from_slice(&answer.body).ok()?;
         let state = answer["state"].as_str()?;
@@ -206,15 +206,17 @@ fn let_go(gate: &(Mutex<bool>, Condvar)) {
 
 #[test]
 fn a_daemon_that_dies_over_a_request_leaves_what_its_class_allows() {
-    for (class, expected, asked) in
-        [("once", ("in_doubt", "unknown"), 1), ("keyed", ("succeeded", "done"), 2), ("idempotent", ("succeeded", "done"), 2)]
-    {
+    for (class, expected, asked) in [
+        ("once", ("in_doubt", "unknown"), 1),
+        ("keyed", ("succeeded", "done"), 2),
+        ("idempotent", ("succeeded", "done"), 2),
+    ] {
         let (server, gate) = holding();
         let text = manifests(&server).replace("probe = \"looked\"", "");
         let mut daemon = super::daemon(&[("work.toml", &text)]);
         let door = daemon.door();
         let waits = std::thread::spawn(move || {
-            let body = json!({"tool": class, "arguments": {"work": "w"}, "idempotency_key": "k"});
+            let body = json!({"tool": format!("{class}_work"), "arguments": {"work": "w"}, "idempotency_key": "k"});
             // The daemon is killed while this waits.
             let _gone = door.http("POST", "/v1/calls").json(&body).try_send();
         });
@@ -232,7 +234,7 @@ fn a_daemon_that_dies_over_a_request_leaves_what_its_class_allows() {
         assert_eq!(keys.len(), 1, "{class}: the same key");
         assert_eq!(keys.contains(&None), class != "keyed", "only a keyed tool has one");
         if class == "once" {
-            daemon.cli(&["call", "once", "--work", "w", "--idempotency-key", "k"]).exits(10);
+            daemon.cli(&["call", "once_work", "--work", "w", "--idempotency-key", "k"]).exits(10);
             // A person looked, and says that it may be sent again.
             let id = call["id"].as_str().expect("an id");
             daemon.cli(&["calls", "resolve", id, "--as", "rerun"]).exits(0);
@@ -256,7 +258,8 @@ fn whichever_write_around_it_fails_a_request_does_what_its_class_allows() {
                     let mut daemon = Daemon::prepared(&[], &[("TOOLCTL_FAILPOINT", &spec)]);
                     super::put(&daemon, &[("work.toml", &manifests(&server))]);
                     daemon.restart();
-                    let body = json!({"tool": class, "arguments": {"work": "w"}, "idempotency_key": "w"});
+                    let body =
+                        json!({"tool": format!("{class}_work"), "arguments": {"work": "w"}, "idempotency_key": "w"});
                     let _gone = daemon.http("POST", "/v1/calls").json(&body).try_send();
                     daemon.kill();
                     daemon.unarm();

@@ -12,9 +12,9 @@ use toolctl::domain::tool::http::{Allowed, Origin, Reach};
 use toolctl::pipeline::port::Wait;
 use toolctl::tool::outbound::{Outbound, Resolver};
 
-use super::{call, daemon};
+use super::call;
 use crate::support::server::raw;
-use crate::support::{Server, until};
+use crate::support::{Daemon, Server, until};
 
 /// Listens at one port of every address of this machine, and counts who comes.
 struct Trap {
@@ -54,8 +54,20 @@ impl Trap {
 fn literals() -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let addresses = [
-        "127.0.0.1", "127.0.0.2", "127.1.2.3", "127.255.255.254", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.0.1",
-        "100.64.0.1", "169.254.169.254", "169.254.170.2", "192.0.0.192", "168.63.129.16", "100.100.100.200",
+        "127.0.0.1",
+        "127.0.0.2",
+        "127.1.2.3",
+        "127.255.255.254",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.0.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "169.254.170.2",
+        "192.0.0.192",
+        "168.63.129.16",
+        "100.100.100.200",
     ];
     for text in addresses {
         let address: Ipv4Addr = text.parse().expect("an address");
@@ -92,10 +104,36 @@ fn literals() -> BTreeSet<String> {
     }
     all.extend(
         [
-            "[::1]", "[0:0:0:0:0:0:0:1]", "[0000::0001]", "[::]", "[fc00::1]", "[fd00::1]", "[fd00:ec2::254]", "[fe80::1]",
-            "[fe80::1%25lo]", "[fe80::1%lo]", "[fec0::1]", "[ff02::1]", "[100::1]", "[2001:db8::1]", "[3fff::1]",
-            "127.1", "127.0.1", "0", "0x0", "①②⑦.0.0.1", "127.0.0.1@x", "x@127.0.0.1", "127.0.0.1#x", "127.0.0.1\\x",
-            "224.0.0.1", "255.255.255.255", "198.18.0.1", "203.0.113.1", "240.0.0.1", "192.88.99.1",
+            "[::1]",
+            "[0:0:0:0:0:0:0:1]",
+            "[0000::0001]",
+            "[::]",
+            "[fc00::1]",
+            "[fd00::1]",
+            "[fd00:ec2::254]",
+            "[fe80::1]",
+            "[fe80::1%25lo]",
+            "[fe80::1%lo]",
+            "[fec0::1]",
+            "[ff02::1]",
+            "[100::1]",
+            "[2001:db8::1]",
+            "[3fff::1]",
+            "127.1",
+            "127.0.1",
+            "0",
+            "0x0",
+            "①②⑦.0.0.1",
+            "127.0.0.1@x",
+            "x@127.0.0.1",
+            "127.0.0.1#x",
+            "127.0.0.1\\x",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "203.0.113.1",
+            "240.0.0.1",
+            "192.88.99.1",
         ]
         .map(ToOwned::to_owned),
     );
@@ -149,7 +187,8 @@ async fn no_name_leads_to_an_address_that_is_not_listed() {
     }
     assert!(led >= 100, "{led} addresses");
     // What is listed is not a way to what is not: same port, other address; same address, other name.
-    let listed: Vec<Allowed> = vec!["127.0.0.9/32".parse().expect("a network"), format!("other:{}", trap.port).parse().expect("a host")];
+    let listed: Vec<Allowed> =
+        vec!["127.0.0.9/32".parse().expect("a network"), format!("other:{}", trap.port).parse().expect("a host")];
     for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
         let outbound = Outbound::with_resolver(Arc::new(Leads(address.parse().expect("an address"))));
         let (origin, _) = Origin::split(&format!("http://innocent.example:{}", trap.port)).expect("an origin");
@@ -195,14 +234,18 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
 fn no_redirect_is_followed_wherever_it_leads() {
     let trap = Trap::set();
     let port = trap.port;
-    let mut places: Vec<String> = literals().into_iter().map(|host| format!("http://{host}:{port}/latest/meta-data")).collect();
+    let mut places: Vec<String> =
+        literals().into_iter().map(|host| format!("http://{host}:{port}/latest/meta-data")).collect();
     places.extend([format!("//127.0.0.1:{port}/"), "/elsewhere".to_owned(), "file:///etc/passwd".to_owned()]);
     let listed = places.clone();
     let server = Server::start(move |heard, stream| {
         let mut parts = heard.target.rsplit('/');
         let place: usize = parts.next().and_then(|text| text.parse().ok()).expect("a number");
         let status = parts.next().expect("a status");
-        raw(stream, format!("HTTP/1.1 {status} X\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", listed[place]).as_bytes());
+        raw(
+            stream,
+            format!("HTTP/1.1 {status} X\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", listed[place]).as_bytes(),
+        );
     });
     let text = format!(
         "[tool]\nname = \"t\"\ndescription = \"A test.\"\neffect = \"readonly\"\n[tool.arguments]\n\
@@ -210,12 +253,10 @@ fn no_redirect_is_followed_wherever_it_leads() {
          url = \"{}/r/{{status}}/{{place}}\"\nallow = [\"127.0.0.0/8\", \"::1/128\"]\n",
         server.url()
     );
-    let mut daemon = daemon(&[("t.toml", &text)]);
+    let mut daemon = Daemon::prepared(&["--env-file", ".env"], &[]);
     std::fs::write(daemon.dir().join(".env"), crate::support::daemon::UNHURRIED).expect("the env file");
-    daemon.kill();
-    let mut command = daemon.command();
-    command.args(["--env-file", ".env"]);
-    daemon.restart_as(command);
+    super::put(&daemon, &[("t.toml", &text)]);
+    daemon.restart();
     // Each place with one status, in turn; the tool may even reach them, but not by this way.
     for place in 0..places.len() {
         let status = [301, 302, 303, 307, 308][place % 5];

@@ -17,7 +17,8 @@ pub fn read(desk: &mut Desk<'_>, tables: &[AuthTable]) -> Vec<Auth> {
 fn one(desk: &mut Desk<'_>, table: &AuthTable) -> Option<Auth> {
     let AuthTable { bearer, basic, header, query, cookie, path, secret, prefix } = table;
     let names = [bearer, header, query, cookie, path].map(|name| name.as_ref().map(Spanned::span));
-    let places: Vec<_> = names.into_iter().chain([basic.as_ref().map(|basic| basic.password.span())]).flatten().collect();
+    let places: Vec<_> =
+        names.into_iter().chain([basic.as_ref().map(|basic| basic.password.span())]).flatten().collect();
     let place = places.first().cloned().or_else(|| secret.as_ref().or(prefix.as_ref()).map(Spanned::span));
     if places.len() != 1 {
         let hint = "say one of bearer, basic, header, query, cookie and path; for several, write a list".to_owned();

@@ -27,7 +27,9 @@ pub fn read(
             return None;
         }
     };
-    for (sign, hint) in [('?', "put it under `query`: query = { name = \"{name}\" }"), ('#', "leave it out"), ('\\', "write /")] {
+    for (sign, hint) in
+        [('?', "put it under `query`: query = { name = \"{name}\" }"), ('#', "leave it out"), ('\\', "write /")]
+    {
         if rest.contains(sign) {
             desk.wrong(written.span(), format!("the address has a `{sign}`"), Some(hint.to_owned()));
             return None;
@@ -92,7 +94,11 @@ fn segment(
     }
     let plain = text.literal().map(|literal| literal.to_ascii_lowercase().replace("%2e", "."));
     if plain.is_some_and(|plain| plain == "." || plain == "..") {
-        desk.wrong(written.span(), "the address has a `.` or `..` in its path", Some("write where it leads".to_owned()));
+        desk.wrong(
+            written.span(),
+            "the address has a `.` or `..` in its path",
+            Some("write where it leads".to_owned()),
+        );
     }
     Some(text)
 }

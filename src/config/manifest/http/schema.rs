@@ -15,10 +15,14 @@ pub fn schema() -> Value {
             "each": text("A template with {name...}."), "join": text("Between the items."),
         })),
     ]});
-    let fields = |description: &str| json!({"type": "object", "additionalProperties": field, "description": description});
+    let fields =
+        |description: &str| json!({"type": "object", "additionalProperties": field, "description": description});
     let secret = || text("env:NAME, file:/path or credential:NAME.");
     let by = |name: &str, description: &str| {
-        closed(json!([name, "secret"]), json!({name: text(description), "secret": secret(), "prefix": text("Before it, in a header.")}))
+        closed(
+            json!([name, "secret"]),
+            json!({name: text(description), "secret": secret(), "prefix": text("Before it, in a header.")}),
+        )
     };
     let auth = json!({"anyOf": [
         closed(json!(["bearer"]), json!({"bearer": secret()})),
@@ -31,13 +35,15 @@ pub fn schema() -> Value {
         by("cookie", "The name of a cookie."),
         by("path", "The name that stands in braces in the path."),
     ]});
-    let statuses = |description: &str| json!({
-        "type": "array", "description": description,
-        "items": {"anyOf": [
-            {"type": "integer", "minimum": 100, "maximum": 599},
-            {"type": "string", "pattern": "^([1-5][0-9]{2}(-[1-5][0-9]{2})?|[1-5]xx)$"},
-        ]},
-    });
+    let statuses = |description: &str| {
+        json!({
+            "type": "array", "description": description,
+            "items": {"anyOf": [
+                {"type": "integer", "minimum": 100, "maximum": 599},
+                {"type": "string", "pattern": "^([1-5][0-9]{2}(-[1-5][0-9]{2})?|[1-5]xx)$"},
+            ]},
+        })
+    };
     let response = closed(
         json!([]),
         json!({

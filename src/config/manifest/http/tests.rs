@@ -63,7 +63,10 @@ fn a_table_is_the_request_it_looks_like() {
             "Idempotency-Key: ‹key of this call›",
         ]
     );
-    assert_eq!(lines.last().map(String::as_str), Some(r#"{"by":"bot for 7","meta":{"k":1},"text":"x","urgent":false}"#));
+    assert_eq!(
+        lines.last().map(String::as_str),
+        Some(r#"{"by":"bot for 7","meta":{"k":1},"text":"x","urgent":false}"#)
+    );
     assert_eq!(read(GOOD).expect("good").warnings, []);
 }
 
@@ -86,7 +89,7 @@ fn everything_that_is_wrong_is_told_with_its_hint() {
         (with("api.example.com", "127.0.0.1"), "`127.0.0.1` is a loopback address (list it if it is meant: allow"),
         (with("api.example.com", "169.254.169.254"), "is a metadata address"),
         (with("api.example.com", "[::ffff:10.0.0.1]"), "is a private address"),
-        (with("/notes\"", "/notes?x=1\"") , "the address has a `?` (put it under `query`"),
+        (with("/notes\"", "/notes?x=1\""), "the address has a `?` (put it under `query`"),
         (with("/notes\"", "/notes#x\""), "the address has a `#`"),
         (with("/notes\"", "/../x\""), "`.` or `..` in its path"),
         (with("/notes\"", "/%2E%2e/x\""), "`.` or `..` in its path"),
@@ -96,7 +99,10 @@ fn everything_that_is_wrong_is_told_with_its_hint() {
         (with("{customer}/notes", "{meta}/notes"), "the argument `meta` is an object"),
         (with("{customer}/notes", "{tags}/notes"), "the argument `tags` is a list"),
         (with("{customer}/notes", "{tags...}/notes"), "the list `tags` has no place in a path"),
-        (with("customer = { type = \"integer\", required = true }", "customer = { type = \"integer\" }"), "may be missing"),
+        (
+            with("customer = { type = \"integer\", required = true }", "customer = { type = \"integer\" }"),
+            "may be missing",
+        ),
         (with("tag = \"{tags...}\"", "tag = \"{tags}\""), "the argument `tags` is a list (write {tags...})"),
         (with("tag = \"{tags...}\"", "tag = \"{text...}\""), "the argument `text` is no list"),
         (with("tag = \"{tags...}\"", "tag = \"{meta}\""), "objects have a place in `json` only"),
@@ -113,7 +119,8 @@ fn everything_that_is_wrong_is_told_with_its_hint() {
         (more("form = { a = \"{text}\" }"), "a request carries one body"),
         (with("json = {", "text = \"{text}\"\nzson = {"), "unknown field `zson`"),
         (
-            with("X-Team = \"support\"", "Content-Type = \"application/json\"").replace("json = { text", "text = \"{text}\" #"),
+            with("X-Team = \"support\"", "Content-Type = \"application/json\"")
+                .replace("json = { text", "text = \"{text}\" #"),
             "a value could change what stands around it",
         ),
         (with("\"{meta}\"", "\"{tags...}\""), "a list stays a list in JSON"),
@@ -121,7 +128,10 @@ fn everything_that_is_wrong_is_told_with_its_hint() {
         (with("\"env:API_TOKEN\"", "\"s3cr3t\""), "a secret is named `env:NAME`"),
         (with("bearer = \"env:API_TOKEN\"", "header = \"X-Key\""), "no secret is named (add where it is"),
         (with("bearer = \"env:API_TOKEN\"", "secret = \"env:X\""), "this is not one way to show who asks"),
-        (with("bearer = \"env:API_TOKEN\"", "bearer = \"env:X\", query = \"k\""), "this is not one way to show who asks"),
+        (
+            with("bearer = \"env:API_TOKEN\"", "bearer = \"env:X\", query = \"k\""),
+            "this is not one way to show who asks",
+        ),
         (with("bearer = \"env:API_TOKEN\"", "path = \"hook\", secret = \"env:X\""), "does not stand in the path"),
         (with("bearer = \"env:API_TOKEN\"", "basic = { user = \"a:b\", password = \"env:X\" }"), "has no `:`"),
         (more("slashes = [\"text\"]"), "`{text}` does not stand in the path"),
@@ -148,7 +158,9 @@ fn everything_that_is_wrong_is_told_with_its_hint() {
     ] {
         let told: Vec<String> = match read(&text) {
             Ok(_) => panic!("`{expected}`: nothing is wrong"),
-            Err(problems) => problems.0.iter().map(|one| format!("{one} ({})", one.hint.clone().unwrap_or_default())).collect(),
+            Err(problems) => {
+                problems.0.iter().map(|one| format!("{one} ({})", one.hint.clone().unwrap_or_default())).collect()
+            }
         };
         assert!(told.iter().any(|line| line.contains(expected)), "`{expected}` is not in {told:#?}");
     }
@@ -162,7 +174,8 @@ fn what_is_probably_not_meant_is_a_warning() {
     };
     assert_eq!(warnings(&with("https://", "http://")), ["its secrets go over the network for everybody to read"]);
     assert_eq!(warnings(&with(", meta = \"{meta}\"", "")), ["the request never uses the argument `meta`"]);
-    let get = with("method = \"POST\"", "").replace("json = {", "# ").replace("effect = \"keyed\"", "effect = \"once\"");
+    let get =
+        with("method = \"POST\"", "").replace("json = {", "# ").replace("effect = \"keyed\"", "effect = \"once\"");
     assert_eq!(
         warnings(&get),
         ["the request never uses the argument `meta`, `text`", "a GET request usually only reads"]

@@ -156,7 +156,9 @@ impl HttpAction {
             }
         }
         match (blame, plain.as_str()) {
-            (Some(name), "") => Err(BadArgument::Place(name.clone(), "must not be empty here, as it is part of a path")),
+            (Some(name), "") => {
+                Err(BadArgument::Place(name.clone(), "must not be empty here, as it is part of a path"))
+            }
             (Some(name), "." | "..") => {
                 Err(BadArgument::Place(name.clone(), "must not make `.` or `..` here, as it is part of a path"))
             }

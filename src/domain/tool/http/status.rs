@@ -41,7 +41,8 @@ impl FromStr for Statuses {
 
     fn from_str(text: &str) -> Result<Self, NotAStatus> {
         let bad = || NotAStatus(text.to_owned());
-        let number = |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status)).ok_or_else(bad);
+        let number =
+            |text: &str| text.parse::<u16>().ok().filter(|status| (100..=599).contains(status)).ok_or_else(bad);
         let statuses = if let Some(class) = text.strip_suffix("xx") {
             let first = number(&format!("{class}00"))?;
             Self { first, last: first + 99 }

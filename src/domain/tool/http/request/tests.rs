@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::*;
-use crate::domain::tool::http::{Json, KeyForm, KeyPlace, Reach, Reading, Retry, Pick};
+use crate::domain::tool::http::{Json, KeyForm, KeyPlace, Pick, Reach, Reading, Retry};
 
 fn text(text: &str) -> Text {
     Text::parse(text).expect("a template").0
@@ -117,7 +117,11 @@ fn bodies_are_written_whole() {
 fn secrets_and_keys_are_named_to_people_and_told_to_the_wire() {
     let secret = |name: &str| format!("env:{name}").parse::<SecretRef>().expect("a reference");
     let mut action = action("services/{hook}");
-    let bearer = |name: &str| Auth::Header { name: "Authorization".to_owned(), prefix: "Bearer ".to_owned(), secret: secret(name) };
+    let bearer = |name: &str| Auth::Header {
+        name: "Authorization".to_owned(),
+        prefix: "Bearer ".to_owned(),
+        secret: secret(name),
+    };
     action.auth = vec![
         Auth::Path { name: "hook".to_owned(), secret: secret("HOOK") },
         bearer("TOKEN"),
