@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use memchr::memmem;
 
 /// Shorter values are left alone: they would be found everywhere.
 const SHORTEST: usize = 8;
@@ -51,7 +52,7 @@ fn forms(value: &str) -> Vec<Vec<u8>> {
 fn replace(bytes: Vec<u8>, form: &[u8], name: &str) -> Vec<u8> {
     let mut rest = bytes.as_slice();
     let mut clean = Vec::new();
-    while let Some(at) = rest.windows(form.len()).position(|window| window == form) {
+    while let Some(at) = memmem::find(rest, form) {
         let (before, found) = rest.split_at(at);
         clean.extend_from_slice(before);
         clean.extend(format!("‹secret:{name}›").bytes());
