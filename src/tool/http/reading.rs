@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
             Meaning::NoEffect => ", which means that nothing happened",
             Meaning::Unknown | Meaning::Success => "",
         };
-        let leads = (300..400).contains(&status).then(|| self.leads(location.as_deref())).unwrap_or_default();
+        let leads = if (300..400).contains(&status) { self.leads(location.as_deref()) } else { String::new() };
         let later = wait.map(|wait| format!("; it asks to be left alone for {} s", wait.as_secs())).unwrap_or_default();
         let message = format!(
             "`{}` was answered {}{meant}{leads}{}{later}",

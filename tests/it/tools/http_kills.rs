@@ -25,6 +25,34 @@ struct Ledger {
     open: BTreeMap<String, usize>,
 }
 
+/// What the ledger says of one work.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
+    asked: usize,
+    done: usize,
+    keys: usize,
+}
+
+impl Ledger {
+    fn fate(&self, work: &str) -> Fate {
+        let count = |counts: &BTreeMap<String, usize>| counts.get(work).copied().unwrap_or(0);
+        let keys = self.keys.get(work).map_or(0, BTreeSet::len);
+        Fate { asked: count(&self.asked), done: count(&self.done), keys }
+    }
+}
+
+/// Whether this may have become of a call of this class that ended so.
+fn judge(class: &str, state: &str, fate: Fate) -> Result<(), String> {
+    let Fate { asked, done, keys } = fate;
+    let fits = match class {
+        // What the probe said, or the answer, is what is true; and it was sent once at most.
+        "once" => asked <= 1 && done == usize::from(state == "succeeded"),
+        "keyed" => state == "succeeded" && done == 1 && keys == 1,
+        _ => state == "succeeded" && done >= 1 && done == asked,
+    };
+    if fits { Ok(()) } else { Err(format!("{class} {state}: {fate:?}")) }
+}
+
 type Shared = Arc<(Mutex<Ledger>, Condvar)>;
 
 /// What a request is about: the work's name stands at the end of its path.
@@ -102,21 +130,15 @@ fn manifests(server: &Server) -> String {
     text
 }
 
-/// Sends a request with its key until it has an end; also gives every end that was ever told on the way.
-fn repeats(door: &Door, class: &str, work: &str) -> (Value, Vec<String>) {
-    let mut told = Vec::new();
-    let end = until(|| {
-        let body = json!({"tool": format!("{class}_work"), "arguments": {"work": work}, "idempotency_key": work, "wait": "10s"});
+/// Sends a request with its key until it has an end.
+fn repeats(door: &Door, class: &str, work: &str) -> Value {
+    until(|| {
+        let tool = format!("{class}_work");
+        let body = json!({"tool": tool, "arguments": {"work": work}, "idempotency_key": work, "wait": "10s"});
         let answer = door.http("POST", "/v1/calls").json(&body).try_send()?;
         let answer: Value = serde_json::from_slice(&answer.body).ok()?;
-        let state = answer["state"].as_str()?;
-        if matches!(state, "succeeded" | "failed") {
-            told.push(state.to_owned());
-            return Some(answer);
-        }
-        None
-    });
-    (end, told)
+        matches!(answer["state"].as_str(), Some("succeeded" | "failed")).then_some(answer)
+    })
 }
 
 #[test]
@@ -138,8 +160,8 @@ fn under_kills_no_effect_happens_that_its_class_forbids_and_none_is_lost() {
                 (0..works)
                     .map(|number| {
                         let work = format!("{class}-{number}");
-                        let (end, told) = repeats(&door, class, &work);
-                        (work, end, told)
+                        let end = repeats(&door, class, &work);
+                        (work, end)
                     })
                     .collect::<Vec<_>>()
             })
@@ -156,35 +178,45 @@ fn under_kills_no_effect_happens_that_its_class_forbids_and_none_is_lost() {
     let busy = |ledger: &mut Ledger| ledger.open.values().any(|open| *open > 0);
     let ledger = shared.1.wait_while(ledger, busy).expect("unpoisoned");
     let mut again = 0;
-    for (work, end, told) in &ends {
+    for (work, end) in &ends {
         let class = work.split('-').next().expect("a class");
-        let count = |counts: &BTreeMap<String, usize>| counts.get(work).copied().unwrap_or(0);
-        let (asked, done, state) = (count(&ledger.asked), count(&ledger.done), end["state"].as_str().expect("a state"));
-        again += asked.saturating_sub(1);
-        match class {
-            "once" => {
-                assert!(asked <= 1, "{work} was sent {asked} times: {end}");
-                // What the probe said, or the answer, is what is true.
-                assert_eq!(done, usize::from(state == "succeeded"), "{work}: {end}");
-            }
-            "keyed" => {
-                assert_eq!((state, done), ("succeeded", 1), "{work}: {end}");
-                assert_eq!(ledger.keys[work].len(), 1, "{work} has one key, however often it was sent");
-            }
-            _ => {
-                assert_eq!(state, "succeeded", "{work}: {end}");
-                assert!(done >= 1 && asked == done, "{work}: {end}");
-            }
-        }
-        assert!(told.iter().all(|told| told == state), "{work}: what was answered is what is true");
-        // And it is what a later repeat is told.
-        let (later, _) = repeats(&door, class, work);
+        let (fate, state) = (ledger.fate(work), end["state"].as_str().expect("a state"));
+        again += fate.asked.saturating_sub(1);
+        assert_eq!(judge(class, state, fate), Ok(()), "{work}: {end}");
+        // What was answered stays the answer.
+        let later = repeats(&door, class, work);
         assert_eq!((&later["id"], &later["state"], &later["output"]), (&end["id"], &end["state"], &end["output"]));
     }
     assert_eq!(ends.len(), CLIENTS * works);
     println!("{} calls, {kills} kills, {again} requests were sent again", ends.len());
     drop(ledger);
     daemon.cli(&["audit", "verify"]).exits(0);
+}
+
+#[test]
+fn the_judge_of_the_ledger_sees_what_must_not_be() {
+    let fate = |asked, done, keys| Fate { asked, done, keys };
+    for (class, state, fate) in [
+        ("once", "succeeded", fate(1, 1, 1)),
+        ("once", "failed", fate(0, 0, 0)),
+        ("keyed", "succeeded", fate(3, 1, 1)),
+        ("idempotent", "succeeded", fate(2, 2, 1)),
+    ] {
+        assert_eq!(judge(class, state, fate), Ok(()), "{class} {state}");
+    }
+    for (class, state, fate) in [
+        ("once", "succeeded", fate(2, 2, 1)),
+        ("once", "failed", fate(2, 1, 1)),
+        ("once", "failed", fate(1, 1, 1)),
+        ("once", "succeeded", fate(0, 0, 0)),
+        ("keyed", "succeeded", fate(2, 1, 2)),
+        ("keyed", "succeeded", fate(1, 0, 1)),
+        ("keyed", "failed", fate(1, 1, 1)),
+        ("idempotent", "succeeded", fate(0, 0, 0)),
+        ("readonly", "failed", fate(1, 1, 1)),
+    ] {
+        assert!(judge(class, state, fate).is_err(), "{class} {state}");
+    }
 }
 
 /// A server that has heard a request and says nothing until it is let.
@@ -264,15 +296,10 @@ fn whichever_write_around_it_fails_a_request_does_what_its_class_allows() {
                     daemon.kill();
                     daemon.unarm();
                     daemon.restart();
-                    let (end, _) = repeats(&daemon.door(), class, "w");
+                    let end = repeats(&daemon.door(), class, "w");
                     let ledger = shared.0.lock().expect("unpoisoned");
-                    let count = |counts: &BTreeMap<String, usize>| counts.get("w").copied().unwrap_or(0);
-                    let (asked, done, state) = (count(&ledger.asked), count(&ledger.done), &end["state"]);
-                    assert_eq!(done, usize::from(state == "succeeded"), "{spec} {class}: {end}");
-                    match class {
-                        "once" => assert!(asked <= 1, "{spec}: {end}"),
-                        _ => assert_eq!((state, ledger.keys["w"].len()), (&json!("succeeded"), 1), "{spec}: {end}"),
-                    }
+                    let state = end["state"].as_str().expect("a state");
+                    assert_eq!(judge(class, state, ledger.fate("w")), Ok(()), "{spec}: {end}");
                     drop(ledger);
                     daemon.cli(&["audit", "verify"]).exits(0);
                 }
