@@ -10,6 +10,7 @@ use super::command::{Form, Pinned, SecretRef};
 use super::template::Text;
 
 pub mod body;
+pub mod deep;
 pub mod encode;
 pub mod origin;
 pub mod request;
@@ -100,6 +101,9 @@ pub struct Field {
     /// Between the items, when they make one value; otherwise there is one parameter for each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub join: Option<String>,
+    /// Its value is one argument, of whose members each stands by itself; see [`deep`].
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deep: bool,
 }
 
 /// What a request carries.

@@ -63,6 +63,9 @@ impl Holes<'_> {
                 desk.wrong(name.span(), format!("the header `{}` is there twice", name.get_ref()), None);
             }
             let field = self.field(desk, name.get_ref(), value);
+            if value.get_ref().deep {
+                desk.wrong(value.span(), "an object has no place in a header", None);
+            }
             let literals = field.iter().flat_map(|field| &field.value.0).filter_map(|piece| match piece {
                 crate::domain::tool::template::Piece::Literal(text) => Some(text),
                 crate::domain::tool::template::Piece::Argument(_) => None,
@@ -76,7 +79,7 @@ impl Holes<'_> {
     }
 
     fn field(&mut self, desk: &mut Desk<'_>, name: &str, written: &Spanned<FieldTable>) -> Option<Field> {
-        let FieldTable { text, join } = written.get_ref();
+        let FieldTable { text, join, deep } = written.get_ref();
         let (value, list) = match Text::parse(text) {
             Ok(read) => read,
             Err(error) => {
@@ -88,9 +91,20 @@ impl Holes<'_> {
             desk.wrong(written.span(), "`each` needs a list", Some("write {name...}".to_owned()));
         }
         for argument in value.arguments() {
-            self.has(desk, &written.span(), argument, list.is_some());
+            if *deep {
+                self.known(desk, &written.span(), argument);
+            } else {
+                self.has(desk, &written.span(), argument, list.is_some());
+            }
         }
-        Some(Field { name: name.to_owned(), value, list, join: join.clone() })
+        if *deep && (value.0.len() != 1 || value.literal().is_some() || list.is_some()) {
+            desk.wrong(
+                written.span(),
+                "`deep` is one argument and nothing else",
+                Some("write { deep = \"{name}\" }".to_owned()),
+            );
+        }
+        Some(Field { name: name.to_owned(), value, list, join: join.clone(), deep: *deep })
     }
 
     /// Text with arguments in it.
@@ -192,7 +206,7 @@ impl Holes<'_> {
             desk.wrong(place.clone(), format!("the argument `{name}` is a list"), Some(format!("write {{{name}...}}")));
         }
         if kinds.iter().any(|kind| kind == "object") {
-            let hint = "objects have a place in `json` only".to_owned();
+            let hint = "objects have a place in `json`, and in queries and forms as { deep = \"{name}\" }".to_owned();
             desk.wrong(place.clone(), format!("the argument `{name}` is an object and has no place here"), Some(hint));
         }
     }

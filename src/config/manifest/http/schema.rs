@@ -14,6 +14,7 @@ pub fn schema() -> Value {
         closed(json!(["each", "join"]), json!({
             "each": text("A template with {name...}."), "join": text("Between the items."),
         })),
+        closed(json!(["deep"]), json!({"deep": text("An object, as {name}: each member by itself, its name in brackets.")})),
     ]});
     let fields =
         |description: &str| json!({"type": "object", "additionalProperties": field, "description": description});

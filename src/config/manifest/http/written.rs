@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use toml::Spanned;
 
@@ -45,19 +45,21 @@ pub struct HttpTable {
 /// Parameters or headers by name.
 pub type Fields = BTreeMap<Spanned<String>, Spanned<FieldTable>>;
 
-/// The value of a parameter or a header: a template, or `{ each = "{list...}", join = "," }`.
+/// The value of a parameter or a header: a template, `{ each = "{list...}", join = "," }` or `{ deep = "{object}" }`.
 #[derive(Debug)]
 pub struct FieldTable {
     pub text: String,
     pub join: Option<String>,
+    pub deep: bool,
 }
 
-/// `{ each = "{list...}", join = "," }`
+/// `{ each = "{list...}", join = "," }` or `{ deep = "{object}" }`
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EachTable {
-    each: String,
-    join: String,
+    each: Option<String>,
+    join: Option<String>,
+    deep: Option<String>,
 }
 
 /// One way to show who asks.
@@ -144,24 +146,33 @@ impl<'de> Deserialize<'de> for FieldTable {
             type Value = FieldTable;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text, or { each = \"{list...}\", join = \",\" }")
+                f.write_str("text, { each = \"{list...}\", join = \",\" } or { deep = \"{object}\" }")
             }
 
             fn visit_str<E>(self, text: &str) -> Result<FieldTable, E> {
-                Ok(FieldTable { text: text.to_owned(), join: None })
+                Ok(FieldTable { text: text.to_owned(), join: None, deep: false })
             }
 
             fn visit_i64<E>(self, number: i64) -> Result<FieldTable, E> {
-                Ok(FieldTable { text: number.to_string(), join: None })
+                Ok(FieldTable { text: number.to_string(), join: None, deep: false })
             }
 
             fn visit_bool<E>(self, truth: bool) -> Result<FieldTable, E> {
-                Ok(FieldTable { text: truth.to_string(), join: None })
+                Ok(FieldTable { text: truth.to_string(), join: None, deep: false })
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FieldTable, A::Error> {
-                let EachTable { each, join } = EachTable::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(FieldTable { text: each, join: Some(join) })
+                match EachTable::deserialize(MapAccessDeserializer::new(map))? {
+                    EachTable { each: Some(text), join: Some(join), deep: None } => {
+                        Ok(FieldTable { text, join: Some(join), deep: false })
+                    }
+                    EachTable { each: None, join: None, deep: Some(text) } => {
+                        Ok(FieldTable { text, join: None, deep: true })
+                    }
+                    EachTable { .. } => {
+                        Err(A::Error::custom("write { each = \"{list...}\", join = \",\" } or { deep = \"{object}\" }"))
+                    }
+                }
             }
         }
         deserializer.deserialize_any(Any)

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::encode::{LONGEST_HEADER, fill, header, percent, segment};
-use super::{Auth, Body, Field, HttpAction, KeyIn, Method, Origin, User};
+use super::{Auth, Body, Field, HttpAction, KeyIn, Method, Origin, User, deep};
 use crate::domain::json::Canonical;
 use crate::domain::tool::command::{Form, SecretRef};
 use crate::domain::tool::template::{BadArgument, Piece, Text};
@@ -286,6 +286,13 @@ fn basic(user: &User, password: &SecretRef, secrets: Secrets<'_>) -> String {
 fn parameters(fields: &[Field], arguments: &Value) -> Result<Vec<String>, BadArgument> {
     let mut all = Vec::new();
     for field in fields {
+        if field.deep {
+            for argument in field.value.arguments() {
+                let value = arguments.get(argument).unwrap_or(&Value::Null);
+                all.extend(deep::pairs(&field.name, argument, value)?);
+            }
+            continue;
+        }
         let name = percent(&field.name);
         // The literal parts of a value are written like the rest of it.
         let values = values(field, arguments, |_, value| Ok(value.to_owned()))?;

@@ -13,7 +13,7 @@ fn text(text: &str) -> Text {
 
 fn field(name: &str, value: &str) -> Field {
     let (value, list) = Text::parse(value).expect("a template");
-    Field { name: name.to_owned(), value, list, join: None }
+    Field { name: name.to_owned(), value, list, join: None, deep: false }
 }
 
 fn action(path: &str) -> HttpAction {
