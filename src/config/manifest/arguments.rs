@@ -13,7 +13,7 @@ use crate::domain::tool::command::Form;
 use crate::guard::schema::OutputSchema;
 
 /// What a line of the short form may say: JSON Schema (2020-12), and `required = true`.
-const KEYWORDS: &[&str] = &[
+pub const KEYWORDS: &[&str] = &[
     "type",
     "description",
     "title",

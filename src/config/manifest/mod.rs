@@ -21,13 +21,15 @@ use serde_json::Value;
 
 use crate::domain::id::ToolName;
 use crate::domain::tool::{BUILT_IN, Tool};
+use crate::guard::policy::GROUPS;
 
+pub use self::arguments::KEYWORDS as SHORT_FORM;
 use self::program::Programs;
 pub use self::schema::schema;
 pub use crate::pipeline::rulebook::nearest;
 
 /// The most bytes of one file.
-const MOST_BYTES: u64 = 1 << 20;
+pub const MOST_BYTES: u64 = 1 << 20;
 /// The most tools of all files.
 pub const MOST_TOOLS: usize = 10_000;
 
@@ -214,6 +216,11 @@ pub fn load(sources: &[Source]) -> Result<Manifests, Problems> {
     if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
 }
 
+/// Whether no tool of an operator's own may have this name, whatever else there is.
+pub fn is_taken(name: &str) -> bool {
+    BUILT_IN.contains(&name) || GROUPS.contains(&name) || name.starts_with(tool::RESERVED)
+}
+
 /// Names that two tools have, or that are taken.
 fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
     let mut seen: BTreeMap<&ToolName, &Manifest> = BTreeMap::new();
@@ -224,6 +231,9 @@ fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
         let problem = |message: String| Problem::new(source, manifest.place.clone(), message);
         if BUILT_IN.contains(&name.as_str()) {
             let problem = problem(format!("`{name}` is the name of a tool that is built in"));
+            problems.push(problem.hint("choose another name"));
+        } else if GROUPS.contains(&name.as_str()) {
+            let problem = problem(format!("policies use `{name}` for a group of tools"));
             problems.push(problem.hint("choose another name"));
         } else if let Some(first) = seen.get(name) {
             let text = sources.iter().find(|source| source.path == first.file);

@@ -75,6 +75,7 @@ fn everything_that_is_wrong_is_told_with_its_place() {
     for (text, expected) in [
         (with("name =", "nmae ="), "3:1 unknown field `nmae`"),
         (with("\"restart\"\n", "\"toolctl_x\"\n"), "3:8 names that begin with `toolctl_` are toolctl's own"),
+        (with("\"restart\"\n", "\"call\"\n"), "3:8 policies use `call` for a group of tools"),
         (with("\"restart\"\n", "\"a b\"\n"), "3:8 `a b` is not a tool name"),
         (with("\"Restarts a unit.\"", "\" \""), "4:15 the description is empty"),
         (with("program = \"true\"", "program = \"no-such-program\""), "12:11 there is no program `no-such-program` in"),

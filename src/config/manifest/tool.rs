@@ -22,7 +22,7 @@ const MOST_OUTPUT: u64 = 64 << 20;
 /// How much output is kept when the file does not say.
 const OUTPUT: usize = 1 << 20;
 /// Begins names that are ours.
-const RESERVED: &str = "toolctl_";
+pub const RESERVED: &str = "toolctl_";
 /// The longest title and description, in characters.
 const LONGEST_TEXT: usize = 4_096;
 
