@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
+use super::add::ToolsAddArgs;
 use super::words::resolution;
 use crate::cli::dynamic::complete;
 use crate::domain::call::Resolution;
@@ -143,12 +144,8 @@ pub enum ToolsCommand {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
-    /// Add a file of tools of your own
-    Add {
-        /// A file that ends in .toml; it is copied into the config folder
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-    },
+    /// Add tools of your own: a file of them, or one for each operation of an OpenAPI document
+    Add(Box<ToolsAddArgs>),
     /// Run the examples of a tool of your own on a throw-away daemon
     Test {
         /// Its name

@@ -3,6 +3,7 @@
 mod files;
 mod lint;
 mod new;
+mod openapi;
 mod test;
 
 use crate::api::endpoint::Nothing;
@@ -35,7 +36,13 @@ pub fn run(cx: &Context, command: ToolsCommand) -> Result<Exit, CliError> {
         }
         ToolsCommand::New { kind } => return new::run(cx, kind),
         ToolsCommand::Lint { files } => return lint::run(cx, &files),
-        ToolsCommand::Add { file } => return files::add(cx, &file),
+        ToolsCommand::Add(args) => {
+            return match (&args.openapi, &args.file) {
+                (Some(source), _) => openapi::add(cx, source, &args.choices),
+                (None, Some(file)) => files::add(cx, file),
+                (None, None) => Err(CliError::usage("there is nothing to add")),
+            };
+        }
         ToolsCommand::Test { name, run } => return test::run(cx, &name, run),
         ToolsCommand::Enable { name } => return files::switch(cx, &name, true),
         ToolsCommand::Disable { name } => return files::switch(cx, &name, false),

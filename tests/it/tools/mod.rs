@@ -9,6 +9,7 @@ mod http;
 mod http_kills;
 mod leftovers;
 mod manifests;
+mod openapi;
 mod preview;
 mod sandbox;
 mod ssrf;

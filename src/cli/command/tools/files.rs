@@ -160,7 +160,10 @@ fn splice(text: &str, place: std::ops::Range<usize>, new: &str) -> String {
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| CliError::io(format!("cannot write `{}`", path.display()), &error);
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -170,16 +173,24 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Has the daemon take the change; takes it back when the daemon refuses. No daemon is no error.
-fn finish(cx: &Context, what: &str, undo: impl FnOnce() -> std::io::Result<()>) -> Result<Exit, CliError> {
-    let taken = match cx.send::<admin::Reload>(&Nothing {}) {
-        Ok(_) => true,
-        Err(error) if error.exit == Exit::Unreachable => false,
+/// Has the daemon take the change, and says whether one did; takes it back when the daemon refuses. No daemon is no
+/// error.
+///
+/// # Errors
+/// The daemon's own.
+pub fn taken(cx: &Context, undo: impl FnOnce() -> std::io::Result<()>) -> Result<bool, CliError> {
+    match cx.send::<admin::Reload>(&Nothing {}) {
+        Ok(_) => Ok(true),
+        Err(error) if error.exit == Exit::Unreachable => Ok(false),
         Err(error) => {
             undo().map_err(|error| CliError::io("the change could not be taken back", &error))?;
-            return Err(error);
+            Err(error)
         }
-    };
+    }
+}
+
+fn finish(cx: &Context, what: &str, undo: impl FnOnce() -> std::io::Result<()>) -> Result<Exit, CliError> {
+    let taken = taken(cx, undo)?;
     cx.ui.show(&json!({"done": what, "in_force": taken}), || {
         if taken { what.to_owned() } else { format!("{what}; no daemon runs, so it counts from the next start") }
     })?;
