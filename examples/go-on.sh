@@ -6,8 +6,9 @@
 set -eu
 
 tab=$(printf '\t')
-toolctl runs list --limit 1000 | while IFS=$tab read -r run _ state _; do
-    [ "$state" = open ] || continue
+toolctl runs list --limit 1000 | while IFS=$tab read -r run _ state _ daemon; do
+    # The daemon goes on by itself with those that are left to it.
+    [ "$state" = open ] && [ -z "$daemon" ] || continue
     status=0
     toolctl run --run "$run" --no-wait </dev/null || status=$?
     # 8 waits for people: the next time is soon enough.

@@ -31,7 +31,7 @@
 //! | L0, pure | [`domain`] |
 //! | L1, pure | [`guard`], [`api`] |
 //! | L2 | [`pipeline`] and its ports |
-//! | L3, the world | [`store`], [`tool`], [`authn`], [`transport`], [`config`], [`clock`]: none names another |
+//! | L3, the world | [`store`], [`tool`], [`authn`], [`runner`], [`transport`], [`config`], [`clock`]: none names another, but `runner` starts processes by `transport` |
 //! | L4 | [`server`]; [`client`] |
 //! | L5 | [`daemon`] puts it together |
 //! | L6 | [`cli`] |
@@ -55,6 +55,7 @@ pub mod daemon;
 pub mod domain;
 pub mod guard;
 pub mod pipeline;
+pub mod runner;
 pub mod server;
 pub mod store;
 pub mod tool;

@@ -33,6 +33,8 @@ pub enum Operation {
     McpCreateTicket,
     /// [`Operation::SearchCustomer`] through the MCP door.
     McpSearchCustomer,
+    /// A tool of a server behind the daemon, which reads, through the native face.
+    NativeUpstream,
 }
 
 /// Arguments of the tool that writes.
@@ -41,6 +43,9 @@ pub const TICKET: &str =
 
 /// Arguments of the tool that reads.
 const SEARCH: &str = r#"{"query":"nordic"}"#;
+
+/// The call of a server behind the daemon.
+const ECHO: &str = r#"{"tool":"bench.echo","arguments":{"message":"nordic"}}"#;
 
 /// Makes every idempotency key of this process another one.
 static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
@@ -51,6 +56,7 @@ impl Operation {
         match self {
             Self::CreateTicket | Self::NativeCreateTicket | Self::McpCreateTicket => "create_ticket",
             Self::SearchCustomer | Self::NativeSearchCustomer | Self::McpSearchCustomer => "search_customer",
+            Self::NativeUpstream => "bench.echo",
         }
     }
 
@@ -58,7 +64,7 @@ impl Operation {
         let request = Request::post(match self {
             Self::CreateTicket => "/tools/create_ticket",
             Self::SearchCustomer => "/tools/search_customer",
-            Self::NativeCreateTicket | Self::NativeSearchCustomer => "/v1/calls",
+            Self::NativeCreateTicket | Self::NativeSearchCustomer | Self::NativeUpstream => "/v1/calls",
             Self::McpCreateTicket | Self::McpSearchCustomer => "/mcp",
         });
         let request = request.header("host", "localhost").header("content-type", "application/json");
@@ -78,6 +84,7 @@ impl Operation {
             Self::NativeSearchCustomer => {
                 request.body(Full::new(format!(r#"{{"tool":"search_customer","arguments":{SEARCH}}}"#).into()))?
             }
+            Self::NativeUpstream => request.body(Full::new(Bytes::from_static(ECHO.as_bytes())))?,
             Self::McpCreateTicket => {
                 let key = NEXT_KEY.fetch_add(1, Ordering::Relaxed);
                 let key = format!(r#","dev.toolctl/idempotency-key":"measure-{key:020}""#);

@@ -3,6 +3,7 @@
 mod client;
 mod daemon;
 mod echo;
+mod flow;
 mod group_commit;
 mod growth;
 mod idle;
@@ -14,6 +15,7 @@ mod policy;
 mod report;
 mod rows;
 mod throughput;
+mod upstream;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -31,10 +33,12 @@ struct Group {
     run: fn(&Options, &mut Report) -> Result<(), Fault>,
 }
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 8] = [
     Group { name: "throughput", goals: &["A", "B", "C", "S1", "S2", "S3", "S4", "S9"], run: throughput::run },
     Group { name: "policy", goals: &["S4"], run: policy::run },
     Group { name: "mcp", goals: &["S5"], run: mcp::run },
+    Group { name: "flow", goals: &["W1"], run: flow::run },
+    Group { name: "upstream", goals: &["S5"], run: upstream::run },
     Group { name: "client", goals: &["D", "S6"], run: client::run },
     Group { name: "growth", goals: &["S7", "S8", "S9"], run: growth::run },
     Group { name: "idle", goals: &["S10"], run: idle::run },
@@ -42,6 +46,9 @@ const GROUPS: [Group; 6] = [
 
 /// Runs what the arguments ask for.
 pub fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == upstream::ANSWERS) {
+        return upstream::answers();
+    }
     match options::read(std::env::args().skip(1)) {
         Ok(Asked::Nothing) => ExitCode::SUCCESS,
         Ok(Asked::Bare) => client::bare(),

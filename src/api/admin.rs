@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::approvals::Requirement;
 use super::endpoint::Nothing;
+use super::upstreams::Summary;
 use crate::domain::principal::{PrincipalKind, Scope};
 use crate::endpoints;
 
@@ -32,6 +33,21 @@ endpoints! {
     Reload = Post "/v1/reload", "reload", Nothing => Reloaded;
     /// Stop after the running calls.
     Stop = Post "/v1/stop", "stop", Nothing => Stopping;
+}
+
+/// A call nobody knows the outcome of.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Doubt {
+    /// `call_…`.
+    pub call: String,
+    /// Name of the tool.
+    pub tool: String,
+    /// Who asked.
+    pub principal: String,
+    /// Since when; RFC 3339.
+    pub since: String,
+    /// The command that says how it ended, once somebody has looked.
+    pub resolve: String,
 }
 
 /// The daemon is there.
@@ -62,8 +78,14 @@ pub struct StatusReport {
     pub pending: u64,
     /// Calls nobody knows the outcome of.
     pub in_doubt: u64,
+    /// The newest of those, as far as you may see them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<Doubt>,
     /// Calls running now.
     pub running: u64,
+    /// Runs of workflows that are left to it.
+    #[serde(default)]
+    pub detached: usize,
     /// Records in the log.
     pub records: u64,
     /// Root of the log, `sha256:…`.
@@ -74,6 +96,9 @@ pub struct StatusReport {
     pub store: String,
     /// What an operator should know about this set-up, in sentences.
     pub notes: Vec<String>,
+    /// The MCP servers behind it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<Summary>,
 }
 
 /// Who you are.

@@ -138,7 +138,7 @@ pub struct Approval {
     pub nonce_digest: String,
 }
 
-/// What a preview says. It is no part of what is approved: the world may change before the call runs.
+/// What the tool's preview said when people were asked. It is part of what is approved.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Preview {
     /// The tool that was asked.
@@ -149,6 +149,10 @@ pub struct Preview {
     /// Why it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Digest of what it said: part of the approval's `digest`.
+    pub digest: String,
+    /// It must say the same when the call starts; if not, the approval is stale.
+    pub compared: bool,
 }
 
 /// All that an approver needs to see.
@@ -176,7 +180,7 @@ pub struct Dossier {
     /// for what is built in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<String>,
-    /// What the tool's preview says would happen, when it has one and you may decide.
+    /// What the tool's preview said would happen, when it has one and you may decide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
     /// Arguments of the last approved call of this tool by this caller.

@@ -11,3 +11,4 @@ pub mod mcp;
 pub mod problem;
 pub mod runs;
 pub mod tools;
+pub mod upstreams;

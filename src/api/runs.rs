@@ -1,5 +1,6 @@
-//! Runs of workflows on the wire: `/v1/runs`. The daemon runs no workflow; it remembers what a run was when it began
-//! and how it ended, so that whoever goes on with it can tell whether it is still the same.
+//! Runs of workflows on the wire: `/v1/runs`. The daemon knows no steps; it remembers what a run was when it began and
+//! how it ended, so that whoever goes on with it can tell whether it is still the same. A run can be left to it: then it
+//! starts what drives the run, and starts that again until there is nothing left to do.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ endpoints! {
     List = Get "/v1/runs", "listRuns", ListRuns => Runs;
     /// Show one of your runs.
     Show = Get "/v1/runs/{run}", "showRun", RunRef => Run;
+    /// Leave one of your runs to the daemon, which drives it as you until it is over.
+    Detach = Post "/v1/runs/{run}/detach", "detachRun", RunRef => Run;
     /// Say how one of your runs ended; the first word counts.
     End = Post "/v1/runs/{run}/end", "endRun", EndRun => Run;
 }
@@ -87,11 +90,61 @@ pub struct Run {
     /// What must be known of its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Value>,
-    /// This request began it, or ended it.
+    /// What drives it, while it is left to the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<Runner>,
+    /// This request began it, left it to the daemon, or ended it.
     pub changed: bool,
     /// When it began; RFC 3339.
     pub began_at: String,
     /// When it ended; RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+}
+
+/// What drives a run that was left to the daemon.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Runner {
+    /// In a word.
+    pub state: RunnerState,
+    /// Why it rests or has stopped: what it said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Since when it works; RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// When it is started again; RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// What it acts with: that of whoever left the run.
+    pub credential: String,
+}
+
+/// What drives a run, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RunnerState {
+    /// It is about to start.
+    Starting,
+    /// It is at work.
+    Running,
+    /// It is at work, and a call of the run waits for people.
+    Waiting,
+    /// It could not go on, and is started again later.
+    Resting,
+    /// It is not started again by itself: what it acted with is no longer good.
+    Stopped,
+}
+
+impl RunnerState {
+    /// The word on the wire.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Resting => "resting",
+            Self::Stopped => "stopped",
+        }
+    }
 }

@@ -78,6 +78,25 @@ pub struct Tool {
     /// An example of arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example: Option<Value>,
+    /// Words to find it by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// How long one call may run, in milliseconds.
+    #[serde(default)]
+    pub timeout_ms: u64,
+    /// The longest output kept, in bytes.
+    #[serde(default)]
+    pub output_limit: u64,
+    /// A read-only tool that says whether a call in doubt happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// A read-only tool whose answer is shown to approvers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
+    /// What runs it, as its definition says: only when one tool is shown, and to administrators, approvers and
+    /// auditors alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Value>,
     /// Digest of the definition.
     pub digest: String,
 }

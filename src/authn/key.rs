@@ -13,6 +13,8 @@ const ID_LENGTH: usize = 12;
 /// 43 digits of base 62 hold 256 bits.
 const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
+/// How tokens start: in no other way does a key.
+const TOKEN: &str = "tctl_token_";
 
 /// The HMAC key under which key hashes are stored: it lives outside the store, so that a stolen store
 /// cannot confirm a leaked key.
@@ -64,21 +66,34 @@ pub fn make(kind: PrincipalKind, mut random: impl FnMut() -> u8) -> Option<(KeyI
         PrincipalKind::Agent => 'a',
         PrincipalKind::Service => 's',
     };
-    let mut digits = |count: usize| -> String {
-        let mut text = String::with_capacity(count);
-        while text.len() < count {
-            // 248 is the largest multiple of 62 below 256: bytes above it would favour the first digits.
-            let byte = random();
-            if let Some(digit) = ALPHABET.get(usize::from(byte % 62)).filter(|_| byte < 248) {
-                text.push(char::from(*digit));
-            }
-        }
-        text
-    };
-    let id = digits(ID_LENGTH);
-    let body = format!("tctl_{kind}_{id}_{}", digits(SECRET_LENGTH));
+    let id = digits(ID_LENGTH, &mut random);
+    let body = format!("tctl_{kind}_{id}_{}", digits(SECRET_LENGTH, &mut random));
     let text = format!("{body}_{}", checksum(&body));
     Some((id.parse().ok()?, text))
+}
+
+/// Makes a token, which stands for a credential while this process lives and is no key: 256 bits and nothing to
+/// find a record by. `random` gives the next random byte.
+pub fn token(random: impl FnMut() -> u8) -> String {
+    format!("{TOKEN}{}", digits(SECRET_LENGTH, random))
+}
+
+/// Whether `text` looks like a token.
+pub fn is_token(text: &str) -> bool {
+    text.starts_with(TOKEN)
+}
+
+/// So many random digits of base 62.
+fn digits(count: usize, mut random: impl FnMut() -> u8) -> String {
+    let mut text = String::with_capacity(count);
+    while text.len() < count {
+        // 248 is the largest multiple of 62 below 256: bytes above it would favour the first digits.
+        let byte = random();
+        if let Some(digit) = ALPHABET.get(usize::from(byte % 62)).filter(|_| byte < 248) {
+            text.push(char::from(*digit));
+        }
+    }
+    text
 }
 
 /// CRC-32 (ISO-HDLC) of everything before it, as six digits of base 62.

@@ -38,6 +38,8 @@ pub struct Schemes {
     /// Peers that failed too often, and until when they may not guess at the environment's key, which an
     /// operator may have chosen short.
     paused: Mutex<BTreeMap<String, Timestamp>>,
+    /// What tokens that were lent stand for, by their hash. They are good for this process only.
+    lent: RwLock<HashMap<[u8; 32], Credential>>,
     random: Mutex<Random>,
 }
 
@@ -74,8 +76,25 @@ impl Schemes {
             attempts,
             failures: Mutex::default(),
             paused: Mutex::default(),
+            lent: RwLock::default(),
             random: Mutex::new(random),
         }
+    }
+
+    /// Whoever shows a token stands for the one it was lent by, less the right to approve and to administer: as with
+    /// keys made from keys, that is not passed on. Tokens are for processes of this machine.
+    fn token(&self, presented: &Presented, now: Timestamp) -> Verdict {
+        let Some(text) = presented.key.as_deref().filter(|text| key::is_token(text)) else {
+            return Verdict::NotPresented;
+        };
+        let lent = self.lent.read().unwrap_or_else(PoisonError::into_inner).get(&self.pepper.hash(text)).cloned();
+        let lent = lent.filter(|_| presented.uid.is_some());
+        let Some(principal) = lent.and_then(|credential| self.recall(&credential, now)) else {
+            return Verdict::Rejected;
+        };
+        let kept = |group: &GroupName| ![Principal::ADMINISTRATORS, Principal::APPROVERS].contains(&group.as_str());
+        let groups = principal.groups.iter().filter(|group| kept(group)).cloned().collect();
+        Verdict::Identified(Principal { groups, may_self_approve: false, ..principal })
     }
 
     fn environment(&self, presented: &Presented) -> Verdict {
@@ -195,18 +214,18 @@ fn environment_principal() -> Principal {
 
 impl Authenticator for Schemes {
     fn identify(&self, presented: &Presented, now: Timestamp) -> Result<Principal, Denial> {
-        let guesses = presented.key.as_deref().is_some_and(|text| key::handle(text).is_none());
+        let guesses = presented.key.as_deref().is_some_and(|text| key::handle(text).is_none() && !key::is_token(text));
         if let Some(until) = self.paused_until(&presented.peer, now).filter(|_| guesses) {
             return Err(too_many(until.since(now)));
         }
-        let verdict = match self.environment(presented) {
-            Verdict::NotPresented => match self.api_key(presented, now) {
-                Verdict::NotPresented => self.peer(presented),
-                said => said,
-            },
-            said => said,
-        };
-        match verdict {
+        let schemes: [&dyn Fn() -> Verdict; 4] = [
+            &|| self.token(presented, now),
+            &|| self.environment(presented),
+            &|| self.api_key(presented, now),
+            &|| self.peer(presented),
+        ];
+        let said = schemes.iter().map(|scheme| scheme()).find(|said| !matches!(said, Verdict::NotPresented));
+        match said.unwrap_or(Verdict::NotPresented) {
             Verdict::Identified(principal) => Ok(principal),
             Verdict::NotPresented | Verdict::Rejected => {
                 self.failed(&presented.peer);
@@ -255,6 +274,18 @@ impl Authenticator for Schemes {
 
     fn adopt(&self, key: KeyRecord) {
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.id.clone(), key);
+    }
+
+    fn lend(&self, credential: &Credential, now: Timestamp) -> Option<String> {
+        self.recall(credential, now)?;
+        let token = key::token(&mut *self.random.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut lent = self.lent.write().unwrap_or_else(PoisonError::into_inner);
+        lent.insert(self.pepper.hash(&token), credential.clone());
+        Some(token)
+    }
+
+    fn take_back(&self, token: &str) {
+        self.lent.write().unwrap_or_else(PoisonError::into_inner).remove(&self.pepper.hash(token));
     }
 }
 

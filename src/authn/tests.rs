@@ -107,3 +107,29 @@ fn failed_attempts_are_limited_per_peer_and_good_ones_are_not() {
     let elsewhere = Presented { peer: "other".into(), ..with_key(&text, None) };
     assert!((0..100).all(|_| schemes.identify(&elsewhere, NOW).is_ok()));
 }
+
+#[test]
+fn a_token_stands_for_whoever_it_was_lent_by_while_they_are_known() {
+    let mut own = schemes();
+    own.local.get_mut(&1000).unwrap().groups.extend(["approvers", "administrators"].map(|name| name.parse().unwrap()));
+    let (schemes, peer) = (own, Credential::Peer(1000));
+    let (_, record) = issue(&schemes, "agent:x", None);
+    let agent = Credential::Key(record.id.clone());
+    let who = |token: &str, uid| schemes.identify(&with_key(token, uid), NOW);
+    let tokens = [&peer, &agent].map(|credential| schemes.lend(credential, NOW).expect("it is good"));
+    let [of_peer, of_agent] = &tokens;
+    let lent = who(of_peer, Some(1000)).expect("known");
+    assert_eq!((lent.id.as_str(), &lent.credential), ("os:1000", &peer));
+    assert_eq!(lent.groups.iter().map(GroupName::as_str).collect::<Vec<_>>(), ["operators"], "it approves nothing");
+    assert!(!lent.may_self_approve && !lent.is_administrator());
+    assert_eq!(who(of_agent, Some(1)).map(|who| who.id.to_string()), Ok("agent:x".to_owned()));
+    assert!(who(of_agent, None).is_err(), "from elsewhere it is worth nothing");
+    assert!(who(&format!("{of_agent}x"), Some(1)).is_err());
+    assert_eq!(schemes.lend(&Credential::Peer(1001), NOW), None);
+
+    schemes.adopt(KeyRecord { revoked_at: Some(NOW), ..record });
+    assert!(who(of_agent, Some(1)).is_err(), "it dies with the key");
+    assert_eq!(schemes.lend(&agent, NOW), None);
+    schemes.take_back(of_peer);
+    assert!(who(of_peer, Some(1000)).is_err());
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
+mod add;
 mod call;
 mod flow;
 mod govern;
@@ -13,6 +14,7 @@ mod init;
 mod people;
 mod words;
 
+pub use add::{OpenApiArgs, ToolsAddArgs};
 pub use call::{CallArgs, CallFlags, CheckArgs, CheckFlags};
 pub use flow::{Picture, RunArgs, RunsCommand, WorkflowCommand};
 pub use govern::{AuditCommand, AuditFilter, DeskCommand, KeysCommand, KeysCreateArgs, PolicyCommand};

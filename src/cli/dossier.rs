@@ -35,7 +35,7 @@ pub fn render(dossier: &Dossier, now: Timestamp, paint: impl Fn(Tone, &str) -> S
         out.push_str(&format!("\n  {}\n{}", paint(Tone::Strong, "runs"), runs(&dossier.runs)));
     }
     if let Some(preview) = &dossier.preview {
-        let heading = format!("preview, as `{}` gives it now", escape_untrusted(&preview.tool));
+        let heading = format!("preview, as `{}` gave it when this was asked", escape_untrusted(&preview.tool));
         out.push_str(&format!("\n  {}\n{}", paint(Tone::Strong, &heading), previewed(preview)));
     }
     out.push_str(&difference(dossier, &requester, &paint));
@@ -78,18 +78,30 @@ pub fn value(value: &Value) -> String {
 
 /// What a preview says: its text line by line, everything else as arguments are shown.
 fn previewed(preview: &Preview) -> String {
-    match (&preview.output, &preview.error) {
+    let said = match (&preview.output, &preview.error) {
         (Some(output), _) => match output.get("text").and_then(Value::as_str) {
             Some(text) => format!("{}\n", indent(&escape_lines(text.trim_end()), "    ")),
             None => arguments(output),
         },
         (None, error) => format!("    none: {}\n", escape_untrusted(error.as_deref().unwrap_or("it gave nothing"))),
-    }
+    };
+    let fate = if preview.compared {
+        "it must say the same when the call starts; if not, nothing runs"
+    } else {
+        "it is not looked at again before the call starts"
+    };
+    format!("{said}    ({fate})\n")
 }
 
-/// What would run, an argument a line, so that none can pass for two.
+/// What would run, an argument a line, so that none can pass for two. An object that is written as we would write it
+/// needs no quotes to be told from text.
 fn runs(words: &[String]) -> String {
-    words.iter().map(|word| format!("    {}\n", value(&Value::String(word.clone())))).collect()
+    let shown = |word: &String| {
+        let object = serde_json::from_str::<Value>(word).ok().filter(|value| value.is_object());
+        let written = object.as_ref().map(Value::to_string);
+        object.filter(|_| written.as_ref() == Some(word)).unwrap_or_else(|| Value::String(word.clone()))
+    };
+    words.iter().map(|word| format!("    {}\n", value(&shown(word)))).collect()
 }
 
 fn extras(dossier: &Dossier) -> &'static str {

@@ -1,8 +1,10 @@
-//! Reading real data into the desk: customers from CSV, the incident graph from JSON. A file is taken whole
-//! or not at all, and a refusal names the place, the value and what would be right.
+//! Reading what others wrote: customers from CSV and the incident graph from JSON for the desk, and tools from OpenAPI
+//! documents. A file of data is taken whole or not at all, and a refusal names the place, the value and what would be
+//! right.
 
 mod customers;
 mod incidents;
+pub mod openapi;
 
 pub use self::customers::customers_csv;
 pub use self::incidents::incidents_json;

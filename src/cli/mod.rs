@@ -18,6 +18,7 @@ mod spinner;
 mod table;
 mod text;
 mod ui;
+mod upstreams;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

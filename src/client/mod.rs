@@ -1,6 +1,7 @@
 //! L4, the other end of the wire contract: sends operations to a daemon. It retries nothing by itself; it
 //! says exactly whether anything was sent, so that its caller can decide.
 
+mod fetch;
 mod key;
 mod lines;
 mod request;
@@ -16,6 +17,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT
 use serde::de::DeserializeOwned;
 
 pub use crate::transport::connect::Target;
+pub use fetch::{NotFetched, fetch};
 pub use key::{BadKey, Secret, Sources};
 pub use lines::Lines;
 

@@ -77,6 +77,7 @@ pub struct Store {
 #[serde(deny_unknown_fields, default)]
 pub struct Tools {
     pub folder: Option<PathBuf>,
+    pub servers: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -89,7 +89,10 @@ pub fn merge(sources: &Sources<'_>) -> Result<Config, Invalid> {
         mcp: mcp(sources, file.mcp)?,
         retention: retention(sources, &file.retention)?,
         store: Store { data_dir: data_dir(sources, file.store) },
-        tools: Tools { folder: from_file(file.tools.folder.map(Some), None) },
+        tools: Tools {
+            folder: from_file(file.tools.folder.map(Some), None),
+            servers: from_file(file.tools.servers, true),
+        },
         local: local(sources, &file.local, file.local_user)?,
         demo: demo(sources)?,
     })

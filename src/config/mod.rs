@@ -162,6 +162,8 @@ pub struct Store {
 pub struct Tools {
     /// The folder of their files; none means `tools` in the config folder.
     pub folder: Setting<Option<PathBuf>>,
+    /// Whether the MCP servers that they declare are started or connected to. Default: yes.
+    pub servers: Setting<bool>,
 }
 
 /// Who is who on the socket without a key.

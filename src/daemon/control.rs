@@ -1,19 +1,26 @@
 //! The reins of a running daemon: what it says about itself, how it loads its rules again, how it stops.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crate::api;
 use crate::clock::SystemClock;
 use crate::domain::audit::{AuditRecord, RecordType};
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::PrincipalId;
+use crate::domain::digest::Digest;
+use crate::domain::id::{PrincipalId, ToolName};
+use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::pipeline::port::{Clock as _, Control, DaemonFacts, Ledger as _, Wait};
+use crate::pipeline::rulebook::Rulebook;
 use crate::server::Shutdown;
 use crate::store::redb::RedbStore;
+use crate::tool::upstream::Upstreams;
 
 use super::last_start::Note;
-use super::{CannotStart, Inputs, Plan, Started, rules};
+use super::rules::{self, Declared};
+use super::seen::Seen;
+use super::{CannotStart, Inputs, Plan, Started};
 
 /// Holds a running daemon.
 pub struct Reins {
@@ -24,10 +31,23 @@ pub struct Reins {
     shutdown: Shutdown,
     note: Note,
     path: OnceLock<Weak<Pipeline>>,
-    store: Arc<RedbStore>,
-    clock: Arc<SystemClock>,
+    pub(super) store: Arc<RedbStore>,
+    pub(super) clock: Arc<SystemClock>,
     /// One reload at a time: the last one asked for is the one in force.
-    reloading: tokio::sync::Mutex<()>,
+    pub(super) reloading: tokio::sync::Mutex<()>,
+    pub(super) upstreams: Arc<Upstreams>,
+    /// What the files of tools declare, as it is in force.
+    declared: Mutex<Arc<Declared>>,
+    /// The files of rules as they were loaded.
+    seen: Mutex<Seen>,
+}
+
+/// What outlives a single set of rules.
+pub(super) struct Standing {
+    pub store: Arc<RedbStore>,
+    pub clock: Arc<SystemClock>,
+    pub upstreams: Arc<Upstreams>,
+    pub declared: Declared,
 }
 
 impl Reins {
@@ -37,8 +57,7 @@ impl Reins {
         started: &Started,
         note: Note,
         now: Timestamp,
-        store: Arc<RedbStore>,
-        clock: Arc<SystemClock>,
+        standing: Standing,
     ) -> Self {
         let facts = DaemonFacts {
             pid: std::process::id(),
@@ -48,7 +67,20 @@ impl Reins {
             notes: started.notes.clone(),
         };
         let (path, reloading) = (OnceLock::new(), tokio::sync::Mutex::new(()));
-        Self { inputs, plan, facts, shutdown: Shutdown::new(), note, path, store, clock, reloading }
+        let Standing { store, clock, upstreams, declared } = standing;
+        let (shutdown, declared) = (Shutdown::new(), Mutex::new(Arc::new(declared)));
+        let seen = Mutex::new(Seen::of(&plan));
+        Self { inputs, plan, facts, shutdown, note, path, store, clock, reloading, upstreams, declared, seen }
+    }
+
+    /// The pipeline, unless it is gone.
+    pub(super) fn path(&self) -> Option<Arc<Pipeline>> {
+        self.path.get().and_then(Weak::upgrade)
+    }
+
+    /// What the files of tools declare, as it is in force.
+    pub(super) fn declared(&self) -> Arc<Declared> {
+        Arc::clone(&self.declared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn hold(&self, path: &Arc<Pipeline>) {
@@ -77,14 +109,17 @@ impl Reins {
     /// What is wrong.
     pub async fn reload_rules(&self) -> Result<Vec<String>, CannotStart> {
         let _one_at_a_time = self.reloading.lock().await;
-        let Some(path) = self.path.get().and_then(Weak::upgrade) else { return Ok(Vec::new()) };
+        let Some(path) = self.path() else { return Ok(Vec::new()) };
         let before = path.rules();
         let plan = Plan::load(&self.inputs)?;
-        let fresh = rules::load(&plan, Some(&before))?;
+        // Looked at before it is read: what changes in between waits for the next reload.
+        let seen = Seen::of(&plan);
+        let pins = |server: &_| self.upstreams.pins().of(server);
+        let (declared, fresh) = rules::load(&plan, Some(&before), pins)?;
         let changed = self.store.register_tools(super::definitions(&fresh), self.clock.now()).await?;
         let (old, new) = (before.policies.digest(), fresh.policies.digest());
         if old == new {
-            path.replace_rules(fresh);
+            self.put_into_force(&path, declared, fresh, seen);
             let same = format!("the policies are the same; {changed} tools are new, changed or gone");
             return Ok(self.with_later(same, &plan));
         }
@@ -94,8 +129,15 @@ impl Reins {
         // From here on permits of the old policies open nothing, and those of the new ones do: calls between
         // the two steps decide again.
         self.store.activate_policy(new, record).await?;
-        path.replace_rules(fresh);
+        self.put_into_force(&path, declared, fresh, seen);
         Ok(self.with_later(format!("policies: {} before, {} now", old.short(), new.short()), &plan))
+    }
+
+    fn put_into_force(&self, path: &Pipeline, declared: Declared, fresh: Rulebook, seen: Seen) {
+        self.upstreams.keep(&declared.upstreams);
+        *self.declared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(declared);
+        path.replace_rules(fresh);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// What changed, and what will only with the next start. The latter goes to the log too: whoever sent SIGHUP
@@ -110,7 +152,10 @@ impl Reins {
 
 impl Control for Reins {
     fn facts(&self) -> DaemonFacts {
-        self.facts.clone()
+        let mut facts = self.facts.clone();
+        let loaded = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.notes.extend(loaded.waits());
+        facts
     }
 
     fn reload(&self) -> Wait<'_, Result<Vec<String>, Denial>> {
@@ -133,5 +178,18 @@ impl Control for Reins {
 
     fn stop(&self, by: &PrincipalId) {
         self.stop_because(&format!("`toolctl stop` by {by}"));
+    }
+
+    fn upstreams(&self) -> Vec<api::upstreams::Upstream> {
+        self.shown()
+    }
+
+    fn trust<'a>(
+        &'a self,
+        by: &'a Principal,
+        server: &'a str,
+        digests: Vec<Digest>,
+    ) -> Wait<'a, Result<Vec<ToolName>, Denial>> {
+        Box::pin(self.agree(by, server, digests))
     }
 }

@@ -9,11 +9,15 @@ mod last_start;
 mod plan;
 mod problem;
 mod rules;
+mod seen;
 mod state;
+mod upstreams;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::authn::Schemes;
 use crate::clock::{self, SystemChance, SystemClock};
@@ -22,16 +26,19 @@ use crate::domain::digest::Digest;
 use crate::domain::id::ToolName;
 use crate::domain::time::Timestamp;
 use crate::guard::quota::{Limiter, QuotaSettings};
-use crate::pipeline::port::{Clock as _, DeskImport as _, Keys as _, Ledger as _, Log as _, Unavailable};
+use crate::pipeline::port::{Clock as _, DeskImport as _, Keys as _, Ledger as _, Log as _, Runs as _, Unavailable};
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::{Pipeline, Ports};
+use crate::runner::{Means, ProcessRunners};
 use crate::server::{self, Seal, ServerSettings, Shutdown};
 use crate::store::redb::RedbStore;
 use crate::tool::command::CommandExecutor;
+use crate::tool::http::HttpExecutor;
+use crate::tool::upstream::Upstreams;
 use crate::tool::{Tools, desk};
-use crate::transport::Listener;
+use crate::transport::{Listener, detached};
 
-use control::Reins;
+use control::{Reins, Standing};
 pub use fixtures::{CannotServe, Fixtures};
 pub use host::Hosted;
 use last_start::Note;
@@ -60,6 +67,8 @@ pub struct Started {
     pub adopted: usize,
     /// Calls nobody knows the outcome of.
     pub in_doubt: usize,
+    /// Runs of workflows that were left to an earlier daemon.
+    pub detached: usize,
     /// What an operator should know.
     pub notes: Vec<String>,
 }
@@ -77,6 +86,8 @@ pub struct Daemon {
     seal: Seal,
     started: Started,
     clock: Arc<SystemClock>,
+    /// What servers list changes.
+    changes: watch::Receiver<u64>,
 }
 
 impl Daemon {
@@ -90,12 +101,15 @@ impl Daemon {
         let folder = StateFolder::open(&plan.state)?;
         let pepper = folder.pepper()?;
         let seal = Seal::new(pepper.hash(SEAL));
-        let rules = rules::load(&plan, None)?;
+        let clock = Arc::new(SystemClock::default());
+        let environment = inputs.environment.clone();
+        let upstreams = Upstreams::new(folder.pins(), environment, clock.clone(), Arc::new(SystemChance));
+        let (declared, rules) = rules::load(&plan, None, |server| upstreams.pins().of(server))?;
+        let upstreams = Arc::new(upstreams);
         // The store first, as only one daemon can have it: of two that start at once, the other one then leaves
         // the socket alone.
         let store = Arc::new(RedbStore::open_armed(&folder.store(), plan.fail_point)?);
         let listeners = listen(&plan).await?;
-        let clock = Arc::new(SystemClock::default());
         if let Some(last) = last_record(&store).await? {
             clock.not_before(last);
         }
@@ -111,6 +125,7 @@ impl Daemon {
         let epoch = store.begin_epoch(record).await?;
         let commands = CommandExecutor::open(&folder.spool(), epoch, inputs.environment.clone())
             .map_err(|source| CannotStart::file(&folder.spool(), source))?;
+        let http = HttpExecutor::new(inputs.environment.clone());
         store.register_tools(definitions(&rules), now).await?;
         let policy = rules.policies.digest();
         let record = AuditRecord::new(RecordType::PolicyActivated, now).detail("policy", policy.to_string());
@@ -137,20 +152,33 @@ impl Daemon {
             restarted: 0,
             adopted: 0,
             in_doubt: 0,
+            detached: store.detached().await?.len(),
             notes: plan.notes.clone(),
         };
         let server = ServerSettings { limits: plan.limits, allowed_hosts: plan.allowed_hosts.clone() };
         // Now that it has store and socket: a start that fails changes nothing about the last one.
         let note = Note::write(&inputs, &plan)?;
-        let reins = Arc::new(Reins::new(inputs, plan, &started, note, now, store.clone(), clock.clone()));
+        let authn = Arc::new(authn);
+        let runners = ProcessRunners::new(Means {
+            program: detached::own_program().map_err(|source| CannotStart::file(Path::new("toolctl"), source))?,
+            socket: plan.socket.clone(),
+            runs: store.clone(),
+            authn: authn.clone(),
+            clock: clock.clone(),
+        });
+        let changes = upstreams.changes();
+        upstreams.keep(&declared.upstreams);
+        let standing = Standing { store: store.clone(), clock: clock.clone(), upstreams: upstreams.clone(), declared };
+        let reins = Arc::new(Reins::new(inputs, plan, &started, note, now, standing));
         let ports = Ports {
             ledger: store.clone(),
             log: store.clone(),
             keys: store.clone(),
             desk: store.clone(),
             runs: store.clone(),
-            executors: Arc::new(Tools::new(store.clone(), commands)),
-            authn: Arc::new(authn),
+            runners: Arc::new(runners),
+            executors: Arc::new(Tools::new(store.clone(), commands, http, upstreams)),
+            authn,
             control: reins.clone(),
             clock: clock.clone(),
             chance: Arc::new(SystemChance),
@@ -160,7 +188,7 @@ impl Daemon {
         let recovered = path.recover().await?;
         (started.restarted, started.in_doubt) = (recovered.restarted, recovered.in_doubt);
         started.adopted = recovered.adopted;
-        Ok(Self { path, store, reins, listeners, server, seal, started, clock })
+        Ok(Self { path, store, reins, listeners, server, seal, started, clock, changes })
     }
 
     /// What it found and made.
@@ -184,11 +212,16 @@ impl Daemon {
     /// When the last record cannot be written.
     pub async fn serve(self) -> Result<(), CannotStart> {
         let sweeper = tokio::spawn(Arc::clone(&self.path).sweep_for_ever());
+        let follower = tokio::spawn(self.reins().follow(self.changes));
         let (stopping, path) = (self.reins.shutdown(), Arc::clone(&self.path));
-        tokio::spawn(async move {
+        let let_go = tokio::spawn(async move {
             stopping.begun().await;
             path.let_go();
+            // Before the doors close, so that they are not seen to knock.
+            path.let_runs_go().await;
         });
+        // What drives runs knocks at the doors, which open now.
+        self.path.resume_runs().await?;
         let drain = self.server.limits.drain;
         server::serve(self.listeners, Arc::clone(&self.path), self.server, self.seal, self.reins.shutdown()).await;
         let drained = tokio::time::timeout(drain, self.path.idle()).await;
@@ -199,6 +232,9 @@ impl Daemon {
             );
         }
         sweeper.abort();
+        // The order to stop was given, or the doors would not have closed.
+        let _done = let_go.await;
+        follower.abort();
         let record = AuditRecord::new(RecordType::DaemonStopped, self.clock.now());
         self.store.record(vec![record]).await?;
         Ok(())

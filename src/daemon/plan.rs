@@ -51,6 +51,8 @@ pub struct Plan {
     pub config: PathBuf,
     /// The folder of the operator's own tools.
     pub tools: PathBuf,
+    /// Whether the MCP servers that they declare are started or connected to.
+    pub servers: bool,
     /// The key of `API_KEY`.
     pub environment_key: Option<String>,
     /// The tools of `ALLOWED_TOOLS`.
@@ -134,6 +136,7 @@ impl Plan {
             allowed_hosts: config.server.allowed_hosts.value.clone(),
             state,
             tools: config.tools.folder.value.clone().unwrap_or_else(|| folder.join("tools")),
+            servers: config.tools.servers.value,
             config: folder,
             environment_key: config.demo.api_key.clone(),
             allowed_tools: config.demo.allowed_tools.clone().map(BTreeSet::from_iter),

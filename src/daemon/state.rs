@@ -28,6 +28,11 @@ impl StateFolder {
         self.0.join("store.redb")
     }
 
+    /// What people agreed to of servers.
+    pub fn pins(&self) -> PathBuf {
+        self.0.join("pins")
+    }
+
     /// Where commands run.
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")

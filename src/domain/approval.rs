@@ -12,6 +12,7 @@ use super::call::Call;
 use super::digest::Digest;
 use super::id::{GroupName, PrincipalId};
 use super::json::Canonical;
+use super::preview::Preview;
 use super::principal::Credential;
 use super::time::Timestamp;
 
@@ -130,6 +131,8 @@ pub struct Approval {
     pub execute_within: Duration,
     /// Counts how often it was asked for: a rerun needs its approvals again.
     pub round: u32,
+    /// What the tool's preview said when it was asked for, if it has one.
+    pub preview: Option<Preview>,
     /// B: what people agree to. See [`Approval::bind`].
     pub binding: Digest,
     /// What people said in this round, in order.
@@ -151,7 +154,8 @@ pub enum Tally {
 
 impl Approval {
     /// B = SHA-256 over everything an approver agrees to, in canonical form: the call, who asks, the tool
-    /// with its definition, the arguments with their defaults, which rules demand it, and the deadlines.
+    /// with its definition, the arguments with their defaults, what its preview said, which rules demand it, and the
+    /// deadlines.
     pub fn bind(&self, call: &Call) -> Digest {
         let requirements: Vec<_> = self
             .requirements
@@ -168,7 +172,7 @@ impl Approval {
                 bound
             })
             .collect();
-        let bound = json!({
+        let mut bound = json!({
             "arguments": call.arguments.as_str(),
             "asked_at": self.asked_at.to_string(),
             "call": call.id.to_string(),
@@ -183,6 +187,9 @@ impl Approval {
             "tool": call.tool.as_str(),
             "tool_digest": call.tool_digest.to_string(),
         });
+        if let (Some(preview), Some(bound)) = (&self.preview, bound.as_object_mut()) {
+            bound.insert("preview".to_owned(), preview.bound());
+        }
         Digest::of("toolctl/approval/v1", &[Canonical::of(&bound).as_str().as_bytes()])
     }
 

@@ -21,6 +21,7 @@ use super::digest::Digest;
 use super::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
 use super::json::Canonical;
 use super::outcome::{Effect, Outcome};
+use super::preview::Preview;
 use super::principal::Credential;
 use super::time::Timestamp;
 use super::tool::EffectClass;
@@ -160,6 +161,8 @@ pub enum CallEvent {
         resolution: Resolution,
         /// In their words.
         note: Option<String>,
+        /// What the tool's preview says now, for the people who are asked again about a rerun.
+        preview: Option<Preview>,
     },
 }
 
@@ -288,18 +291,21 @@ impl Call {
                 CallState::Running { epoch: *epoch, again: *again }
             }
             (CallState::Running { .. }, CallEvent::Finished(outcome)) => CallState::Closed(outcome.clone()),
-            (CallState::Running { again, .. }, CallEvent::Lost) if again.allows(now) => self.start_again(now),
+            (CallState::Running { again, .. }, CallEvent::Lost) if again.allows(now) => {
+                self.may_have_changed_its_preview();
+                self.start_again(now)
+            }
             (CallState::Running { .. }, CallEvent::NotStarted) => self.start_again(now),
             (CallState::Running { .. }, CallEvent::Lost | CallEvent::Doubted { .. }) => CallState::InDoubt,
             // A runner that outlived its daemon may still report what happened.
             (CallState::InDoubt, CallEvent::Finished(outcome)) => CallState::Closed(outcome.clone()),
-            (CallState::InDoubt, CallEvent::Resolved { by, resolution, note }) => {
+            (CallState::InDoubt, CallEvent::Resolved { by, resolution, note, preview }) => {
                 let settled =
                     |happened| CallState::Closed(Outcome::Settled { by: by.clone(), happened, note: note.clone() });
                 match resolution {
                     Resolution::Succeeded => settled(true),
                     Resolution::Failed => settled(false),
-                    Resolution::Rerun => self.ask_again(now),
+                    Resolution::Rerun => self.ask_again(preview.clone(), now),
                 }
             }
             (
@@ -354,8 +360,15 @@ impl Call {
         CallState::Ready
     }
 
+    /// What the lost run has done may be what the preview shows: it is not compared any more.
+    fn may_have_changed_its_preview(&mut self) {
+        if let Some(preview) = self.approval.as_mut().and_then(|approval| approval.preview.as_mut()) {
+            preview.binding = false;
+        }
+    }
+
     /// Starts a new round of approvals, or none if nobody had to agree.
-    fn ask_again(&mut self, now: Timestamp) -> CallState {
+    fn ask_again(&mut self, preview: Option<Preview>, now: Timestamp) -> CallState {
         let Some(mut approval) = self.approval.take() else { return CallState::Ready };
         let window = approval.decide_by.since(approval.asked_at);
         approval.asked_at = now;
@@ -363,6 +376,7 @@ impl Call {
         approval.round = approval.round.saturating_add(1);
         approval.decisions.clear();
         approval.approved_at = None;
+        approval.preview = preview;
         approval.binding = approval.bind(self);
         self.approval = Some(approval);
         CallState::AwaitingApproval

@@ -163,6 +163,8 @@ codes! {
     CircuitOpen = "circuit-open", "people need a pause from these requests", Throttled, SameKey;
     /// The call was taken back.
     Cancelled = "cancelled", "the call was cancelled", Conflict, NewKey;
+    /// The run of a workflow has ended, so nothing can be done with it.
+    RunEnded = "run-ended", "the run has ended", Conflict, Never;
     /// The tool ran and failed.
     ToolFailed = "tool-failed", "the tool failed", Failed, NewKey;
     /// The tool ran, and the object that the arguments name does not exist.

@@ -238,6 +238,14 @@ text_id!(
 );
 
 text_id!(
+    /// A server of somebody else's, as its operator names it: 1–32 letters, digits, `_` and `-`, starting with a letter
+    /// or digit. Its tools are named `server.tool`.
+    ServerName,
+    "the name of a server (1–32 letters, digits, `_` and `-`, first a letter or digit)",
+    |text| word(text, 32, b"_-") && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+);
+
+text_id!(
     /// Who is calling: a kind and a name such as `user:anna`, `agent:triage` or `os:1000`, or `env`.
     PrincipalId,
     "a principal (1–128 letters, digits and `_-.:@+`)",

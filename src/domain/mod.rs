@@ -10,6 +10,7 @@ pub mod id;
 pub mod json;
 pub mod merkle;
 pub mod outcome;
+pub mod preview;
 pub mod principal;
 pub mod run;
 pub mod text;

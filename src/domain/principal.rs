@@ -76,7 +76,8 @@ impl Scope {
         self.covers_name(&tool.name) && self.greatest_effect.is_none_or(|greatest| tool.effect <= greatest)
     }
 
-    fn covers_name(&self, name: &ToolName) -> bool {
+    /// Whether a tool of this name can be inside this scope.
+    pub fn covers_name(&self, name: &ToolName) -> bool {
         self.tools.is_empty() || self.tools.iter().any(|glob| glob_matches(glob, name.as_str()))
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{PrincipalId, RunId};
 use super::json::Canonical;
+use super::principal::Credential;
 use super::time::Timestamp;
 
 /// A run. It is told apart by its principal and id, as keys are.
@@ -22,6 +23,17 @@ pub struct Run {
     pub began_at: Timestamp,
     /// How it ended, once it has.
     pub end: Option<RunEnd>,
+    /// It was left to the daemon, which has not done all there is to do for it.
+    pub detached: Option<Detached>,
+}
+
+/// That a run was left to the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    /// What whoever left it had shown: the run acts with it, for as long as it is good.
+    pub credential: Credential,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How a run ended. The first word counts.
@@ -45,6 +57,20 @@ pub enum RunVerdict {
     Failed,
     /// It was taken back.
     Cancelled,
+}
+
+impl Run {
+    /// Notes how it ended. A run that failed stays with the daemon it was left to: what is to be done about the
+    /// failure comes after this word.
+    pub fn finish(&mut self, end: RunEnd) {
+        self.detached = self.detached.take().filter(|_| end.verdict == RunVerdict::Failed);
+        self.end = Some(end);
+    }
+
+    /// Whether there may be something left to do: it has not ended, or it failed, and steps follow a failure.
+    pub fn may_go_on(&self) -> bool {
+        self.end.as_ref().is_none_or(|end| end.verdict == RunVerdict::Failed)
+    }
 }
 
 impl RunVerdict {

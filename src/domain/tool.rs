@@ -15,7 +15,10 @@ use super::json::Canonical;
 
 pub mod action;
 pub mod command;
+pub mod http;
+pub mod path;
 pub mod template;
+pub mod upstream;
 
 pub use action::{Action, ToolKind};
 
@@ -141,6 +144,8 @@ pub struct Extras {
     pub probe: Option<ToolName>,
     /// A read-only tool that shows what a call would do.
     pub preview: Option<ToolName>,
+    /// What the preview says changes by itself, so an approved call is not stale when it says something else.
+    pub preview_varies: bool,
     /// Words to find it by.
     pub tags: Vec<String>,
 }
@@ -165,7 +170,7 @@ impl Tool {
             "title": self.title,
         });
         // What a tool does not have is not there, so that the digests of older definitions stay what they were.
-        let Extras { dedupe_window, probe, preview, tags } = &self.extras;
+        let Extras { dedupe_window, probe, preview, preview_varies, tags } = &self.extras;
         let extra = [
             ("action", self.action.declared()),
             (
@@ -173,6 +178,7 @@ impl Tool {
                 dedupe_window.map(|window| json!(u64::try_from(window.as_millis()).unwrap_or(u64::MAX))),
             ),
             ("preview", preview.as_ref().map(|name| json!(name.as_str()))),
+            ("preview_varies", preview_varies.then_some(json!(true))),
             ("probe", probe.as_ref().map(|name| json!(name.as_str()))),
             ("tags", (!tags.is_empty()).then(|| json!(tags))),
         ];
@@ -192,11 +198,19 @@ impl Tool {
         self.effect == EffectClass::ReadOnly
     }
 
+    /// Whether its output is the `content` of MCP, which such clients are given as it came.
+    pub fn answers_content(&self) -> bool {
+        match &self.action {
+            Action::Upstream(upstream) => !upstream.structured,
+            Action::Desk | Action::Command(_) | Action::Http(_) => false,
+        }
+    }
+
     /// Whether its effect lives in our own store and so shares the transaction of its record.
     pub fn runs_in_store(&self) -> bool {
         match self.kind() {
             ToolKind::Desk => !self.is_read_only(),
-            ToolKind::Command => false,
+            ToolKind::Command | ToolKind::Http | ToolKind::Upstream => false,
         }
     }
 }

@@ -275,6 +275,7 @@ mod tests {
             execute_within: hour,
             round: 1,
             binding: Digest::plain(b""),
+            preview: None,
             decisions: Vec::new(),
             approved_at: None,
         };

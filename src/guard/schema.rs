@@ -15,7 +15,7 @@ use crate::domain::denial::{Code, Denial, Stage, Violation};
 use crate::domain::digest::Digest;
 use crate::domain::id::ToolName;
 use crate::domain::json::{self, Canonical, NotStrict, Reason};
-use crate::domain::tool::{Catalog, Registered, Tool};
+use crate::domain::tool::{Catalog, Registered, Tool, ToolKind};
 
 use defaults::Defaults;
 
@@ -82,7 +82,7 @@ impl OutputSchema {
     /// # Errors
     /// Says why it is no JSON Schema.
     pub fn compile(schema: &Value) -> Result<Self, String> {
-        Ok(Self { validator: compile(schema)?, schema: schema.clone() })
+        Ok(Self { validator: compile(schema, Formats::Noted)?, schema: schema.clone() })
     }
 
     /// Checks what a tool answered.
@@ -115,8 +115,8 @@ impl Schemas {
         let mut tools = BTreeMap::new();
         for tool in catalog.iter() {
             let bad = |side, why| BadSchema { tool: tool.name.clone(), side, why };
-            let input = compile(&tool.input_schema).map_err(|why| bad("input", why))?;
-            let output = compile(&tool.output_schema).map_err(|why| bad("output", why))?;
+            let input = compile(&tool.input_schema, Formats::of(tool)).map_err(|why| bad("input", why))?;
+            let output = compile(&tool.output_schema, Formats::Noted).map_err(|why| bad("output", why))?;
             let defaults = Defaults::of(&tool.input_schema);
             tools.insert(tool.name.clone(), Compiled { definition: tool.digest, input, output, defaults });
         }
@@ -232,11 +232,28 @@ pub fn not_strict(error: &NotStrict) -> Denial {
         .violations(vec![Violation { path: error.path.clone(), message }])
 }
 
-fn compile(schema: &Value) -> Result<jsonschema::Validator, String> {
+/// What `format` does (JSON Schema 2020-12 section 7: either is right).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Formats {
+    /// It is a note to whoever reads the schema.
+    Noted,
+    /// A value that has another form is refused.
+    Checked,
+}
+
+impl Formats {
+    /// What a command is given it cannot be trusted to look at: a host that is none may be an option of its program.
+    fn of(tool: &Tool) -> Self {
+        if tool.kind() == ToolKind::Command { Self::Checked } else { Self::Noted }
+    }
+}
+
+fn compile(schema: &Value, formats: Formats) -> Result<jsonschema::Validator, String> {
     if let Some(target) = reference::leaving(schema) {
         return Err(format!("`$ref` to `{target}` leaves the schema; only `#…` may be referred to"));
     }
-    jsonschema::options().with_draft(jsonschema::Draft::Draft202012).offline().build(schema).map_err(|e| e.to_string())
+    let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).offline();
+    options.should_validate_formats(formats == Formats::Checked).build(schema).map_err(|e| e.to_string())
 }
 
 fn must_fit(schema: &jsonschema::Validator, tool: &Registered, value: &Value) -> Result<(), Denial> {
@@ -252,6 +269,11 @@ fn must_answer(validator: &jsonschema::Validator, schema: &Value, output: &Value
     }
     let violations = voice::violations(validator.iter_errors(output), schema);
     Err(violations.iter().map(in_a_line).collect::<Vec<_>>().join("; "))
+}
+
+/// The denial for arguments that fit the schema and not the machine.
+pub fn misfit(tool: &Tool, violation: Violation) -> Denial {
+    invalid(tool, vec![violation])
 }
 
 fn invalid(tool: &Tool, violations: Vec<Violation>) -> Denial {

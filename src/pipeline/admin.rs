@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::api::upstreams::Summary;
 use crate::domain::audit::{AuditRecord, RecordType};
+use crate::domain::call::{Call, CallState};
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::id::{GroupName, KeyId, PrincipalId};
 use crate::domain::principal::{Credential, Principal, PrincipalKind};
 use crate::domain::time::Timestamp;
 
-use super::port::{DaemonFacts, KeyRecord, Presented};
+use super::port::{CallFilter, DaemonFacts, KeyRecord, Presented};
+use super::read::sees_all;
 use super::submission::{Answer, NewKey};
 use super::{Pipeline, unavailable};
 
@@ -21,6 +24,8 @@ pub const MOST_LIVE_KEYS: usize = 2;
 pub const MOST_MADE_KEYS: usize = 64;
 /// The most globs of one key, and the longest of them, in bytes.
 const MOST_GLOBS: usize = 64;
+/// Calls in doubt that a status names.
+const MOST_DOUBTS: usize = 10;
 const LONGEST_GLOB: usize = 128;
 
 /// How the daemon is.
@@ -34,8 +39,12 @@ pub struct Status {
     pub pending: u64,
     /// Calls nobody knows the outcome of.
     pub in_doubt: u64,
+    /// The newest of those, as far as the caller may see them.
+    pub doubts: Vec<Call>,
     /// Calls running now.
     pub running: u64,
+    /// Runs of workflows that were left to the daemon.
+    pub detached: usize,
     /// Records in the log.
     pub records: u64,
     /// Root of the log.
@@ -44,6 +53,8 @@ pub struct Status {
     pub policy: String,
     /// `ok`, or what is wrong with the store.
     pub store: String,
+    /// The servers of others, in a few words.
+    pub upstreams: Vec<Summary>,
 }
 
 impl Pipeline {
@@ -192,26 +203,38 @@ impl Pipeline {
 
     /// How the daemon is. A store that cannot be read or takes no writes is said, not hidden behind an error.
     pub async fn status(&self, presented: Presented) -> Answer<Status> {
-        self.looking(&presented, async |_| {
+        self.looking(&presented, async |principal| {
             let (counts, frontier) = (self.ports.ledger.counts().await, self.ports.log.frontier().await);
             let wrong =
                 self.ports.ledger.refused().or_else(|| counts.as_ref().err().or(frontier.as_ref().err()).cloned());
             let store = wrong.map_or_else(|| "ok".to_owned(), |why| why.to_string());
             let (counts, frontier) = (counts.unwrap_or_default(), frontier.unwrap_or_default());
             let rules = self.rules();
+            let doubts = if counts.in_doubt > 0 { self.doubts(principal).await } else { Vec::new() };
             Ok(Status {
                 daemon: self.ports.control.facts(),
                 tools: rules.catalog.len(),
                 pending: counts.pending,
                 in_doubt: counts.in_doubt,
+                doubts,
                 running: self.running(),
+                detached: self.ports.runners.driven(),
                 records: frontier.size(),
                 root: frontier.root().to_string(),
                 policy: rules.policies.digest().to_string(),
                 store,
+                upstreams: self.ports.control.upstreams().iter().map(|upstream| upstream.summary()).collect(),
             })
         })
         .await
+    }
+
+    /// The newest calls in doubt that this caller may see; a store that cannot be read shows none.
+    async fn doubts(&self, principal: Principal) -> Vec<Call> {
+        let state = Some(CallState::InDoubt.word().to_owned());
+        let of = (!sees_all(&principal)).then_some(principal.id);
+        let filter = CallFilter { principal: of, state, limit: MOST_DOUBTS, ..CallFilter::default() };
+        self.ports.ledger.calls(filter).await.unwrap_or_default()
     }
 
     /// Loads config, policies and tools again.

@@ -19,7 +19,7 @@ use super::port::{Advanced, Conditions, Ledger, Opened, Recorded, Unavailable};
 /// ```compile_fail,E0451
 /// # use toolctl::pipeline::cleared::Cleared;
 /// # fn forge(call: toolctl::domain::call::Call, tool: std::sync::Arc<toolctl::domain::tool::Registered>) {
-/// let forged = Cleared { call, tool, index: 0 };
+/// let forged = Cleared { call, tool, index: 0, trace: None };
 /// # }
 /// ```
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct Cleared {
     call: Call,
     tool: Arc<Registered>,
     index: u64,
+    trace: Option<String>,
 }
 
 /// What opening a call led to.
@@ -55,8 +56,11 @@ impl Cleared {
     /// # Errors
     /// When the store cannot write: nothing may run.
     pub async fn open(ledger: &dyn Ledger, opening: Opening, tool: &Arc<Registered>) -> Result<Begun, Unavailable> {
+        let trace = opening.trace().map(ToOwned::to_owned);
         Ok(match ledger.open(opening).await? {
-            Opened::Started(Recorded { call, index }) => Begun::Cleared(Self { call, tool: Arc::clone(tool), index }),
+            Opened::Started(Recorded { call, index }) => {
+                Begun::Cleared(Self { call, tool: Arc::clone(tool), index, trace })
+            }
             other => Begun::Other(other),
         })
     }
@@ -76,7 +80,8 @@ impl Cleared {
         Ok(match ledger.advance(id, event, conditions, now).await? {
             Advanced::Done(recorded) => match recorded.call.state {
                 CallState::Running { .. } => {
-                    Started::Cleared(Self { call: recorded.call, tool: Arc::clone(tool), index: recorded.index })
+                    let (tool, trace) = (Arc::clone(tool), None);
+                    Started::Cleared(Self { call: recorded.call, tool, index: recorded.index, trace })
                 }
                 CallState::Closed(_) | CallState::AwaitingApproval | CallState::Ready | CallState::InDoubt => {
                     Started::Settled(recorded)
@@ -93,7 +98,7 @@ impl Cleared {
     /// When the tool has an effect.
     pub fn read_only(call: Call, tool: &Arc<Registered>) -> Result<Self, Denial> {
         if tool.is_read_only() {
-            Ok(Self { call, tool: Arc::clone(tool), index: 0 })
+            Ok(Self { call, tool: Arc::clone(tool), index: 0, trace: None })
         } else {
             Err(Denial::new(Stage::Execution, Code::Internal, "a tool with an effect cannot run without its record"))
         }
@@ -112,6 +117,18 @@ impl Cleared {
     /// The arguments with defaults, exactly those that were hashed, judged and approved.
     pub fn arguments(&self) -> Value {
         self.call.arguments.value()
+    }
+
+    /// The trace that the caller's request belongs to (W3C Trace Context, `traceparent`), unless people were asked in
+    /// between.
+    pub fn trace(&self) -> Option<&str> {
+        self.trace.as_deref()
+    }
+
+    /// The same, as part of a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<&str>) -> Self {
+        Self { trace: trace.map(ToOwned::to_owned), ..self }
     }
 
     /// Index of the record of the dispatch.

@@ -141,8 +141,15 @@ impl Pipeline {
         if let Err(changed) = executor.unchanged(tool).await {
             return Ok(Attempt::Stale(changed));
         }
+        if let Err(no) = executor.fits(tool, arguments.value()).await {
+            return Ok(Attempt::Stale(no.message));
+        }
+        let facts = match self.preview_holds(call).await {
+            Ok(facts) => facts,
+            Err(changed) => return Ok(Attempt::Stale(changed)),
+        };
         let effect = executor.in_store(&tool.name);
-        let conditions = Conditions { policy: Some(permit.fact()), credentials, effect, ..Conditions::default() };
+        let conditions = Conditions { policy: Some(permit.fact()), credentials, effect, facts };
         self.dispatch(call, tool, conditions, now).await
     }
 
@@ -212,7 +219,7 @@ impl Pipeline {
                 return Err(Denial::new(Stage::Approval, Code::NotAllowed, detail)
                     .hint("an administrator or one of the call's approvers can"));
             }
-            Ok(CallEvent::Resolved { by: principal.id.clone(), resolution, note })
+            Ok(CallEvent::Resolved { by: principal.id.clone(), resolution, note, preview: None })
         };
         self.change(presented, id, by).await
     }
@@ -229,7 +236,11 @@ impl Pipeline {
             let principal = self.recognise(&presented, &mut seen, now)?;
             self.charge(&principal, &mut seen, now)?;
             let call = self.visible(&principal, id).await?;
-            let event = event(&principal, &call)?;
+            let mut event = event(&principal, &call)?;
+            if let CallEvent::Resolved { resolution: Resolution::Rerun, preview, .. } = &mut event {
+                // The people who are asked again see what it would do now.
+                *preview = self.preview(&call).await.filter(|_| call.approval.is_some());
+            }
             let advanced = self.ports.ledger.advance(id, event, Conditions::default(), now).await;
             match advanced.map_err(|why| unavailable(&why))? {
                 Advanced::Done(recorded) => {

@@ -5,16 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
-use crate::domain::call::{Call, CallEvent, CallState, Resolution};
+use crate::domain::call::{Call, CallEvent, Resolution};
 use crate::domain::denial::Denial;
 use crate::domain::id::PrincipalId;
 use crate::domain::outcome::Outcome;
-use crate::domain::tool::{EffectClass, Registered};
+use crate::domain::tool::Registered;
 
-use super::cleared::Cleared;
-use super::port::{Advanced, Conditions, Draw, Recorded};
+use super::port::{Advanced, Conditions, Recorded};
 use super::{Pipeline, unavailable};
 
 /// How often a probe that cannot say is asked.
@@ -32,7 +29,7 @@ impl Pipeline {
         let (resolution, answer) =
             if happened { (Resolution::Succeeded, "it happened") } else { (Resolution::Failed, "it did not happen") };
         let note = Some(format!("the probe `{}` says that {answer}", probe.name));
-        let event = CallEvent::Resolved { by, resolution, note };
+        let event = CallEvent::Resolved { by, resolution, note, preview: None };
         let facts = vec![("probe", probe.name.to_string()), ("answer", answer.to_owned())];
         let conditions = Conditions { facts, ..Conditions::default() };
         match self.ports.ledger.advance(id, event, conditions, self.ports.clock.now()).await {
@@ -65,46 +62,17 @@ impl Pipeline {
         // A tool whose definition changed may have another probe, which knows nothing of this call.
         let tool = rules.catalog.get(call.tool.as_str()).filter(|tool| tool.digest == call.tool_digest)?;
         let probe = rules.catalog.get(tool.extras.probe.as_ref()?.as_str())?;
-        let question = question(call, &probe.input_schema);
-        let arguments = rules.schemas.check(probe, &question).ok()?;
         for attempt in 0..ASKED {
             if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            let Draw { id, salt, .. } = self.ports.chance.draw(self.ports.clock.now());
-            let asked = Call {
-                id,
-                salt,
-                tool: probe.name.clone(),
-                tool_digest: probe.digest,
-                effect: EffectClass::ReadOnly,
-                arguments: arguments.effective().clone(),
-                effective: arguments.effective_digest(),
-                fingerprint: arguments.fingerprint(),
-                approval: None,
-                attempts: 0,
-                state: CallState::Ready,
-                ..call.clone()
-            };
-            let cleared = Cleared::read_only(asked, probe).ok()?;
-            let outcome = self.run(&cleared).await.ending.of_read();
-            self.ports.executors.settled(id);
+            let outcome = self.ask(call, probe).await.ok()?;
             if let Some(happened) = answer(&outcome) {
                 return Some((Arc::clone(probe), happened));
             }
         }
         None
     }
-}
-
-/// What a probe or a preview is asked: of the call's arguments, its id and its start, those that the probe has arguments for.
-pub(super) fn question(call: &Call, schema: &Value) -> Value {
-    let Value::Object(mut known) = call.arguments.value() else { return Value::Object(Map::new()) };
-    known.insert("call_id".to_owned(), Value::String(call.id.to_string()));
-    known.insert("started_at".to_owned(), Value::String(call.created_at.to_string()));
-    let asks = schema.get("properties").and_then(Value::as_object);
-    known.retain(|name, _| asks.is_some_and(|asks| asks.contains_key(name)));
-    Value::Object(known)
 }
 
 /// `{"happened": true}` or `{"happened": false}`; everything else says nothing.

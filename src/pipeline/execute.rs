@@ -35,8 +35,12 @@ impl Pipeline {
                 if recorded.call.is_closed() {
                     self.ports.executors.settled(id);
                 }
-                self.changed(&recorded.call);
-                if recorded.call.state == CallState::InDoubt { self.ask_probe(recorded).await } else { Ok(recorded) }
+                // Who waits is told what the probe knows, and not a moment before that there is doubt.
+                let call = recorded.call.clone();
+                let ended =
+                    if call.state == CallState::InDoubt { self.ask_probe(recorded).await } else { Ok(recorded) };
+                self.changed(&call);
+                ended
             }
             // Somebody else closed it: what is recorded counts.
             Ok(Advanced::Illegal(_, call)) => Ok(Recorded { call, index }),
@@ -97,7 +101,7 @@ impl Pipeline {
         if let Some(call) = self.known(case).await? {
             return self.attach(call, case.asked.wait, true, None).await;
         }
-        let cleared = Cleared::read_only(opening.call().clone(), case.tool)?;
+        let cleared = Cleared::read_only(opening.call().clone(), case.tool)?.traced(opening.trace());
         let Ran { ending, facts } = self.run(&cleared).await;
         let (outcome, opening) = (ending.of_read(), opening.stating(facts));
         let id = cleared.call().id;

@@ -10,11 +10,13 @@ mod execute;
 mod import;
 pub mod opening;
 pub mod port;
+mod question;
 mod read;
 pub mod rulebook;
 mod runs;
 pub mod submission;
 pub mod sweep;
+mod upstreams;
 mod waiters;
 
 use std::collections::BTreeMap;
@@ -36,7 +38,7 @@ use crate::domain::tool::Registered;
 use crate::guard::approval;
 use crate::guard::policy::{Permit, Request};
 use crate::guard::quota::QuotaState;
-use crate::guard::schema::Arguments;
+use crate::guard::schema::{Arguments, misfit};
 
 use cleared::{Begun, Cleared};
 use opening::{Deadlines, Opening, Seed, Start, Terms};
@@ -50,6 +52,7 @@ use waiters::Waiters;
 
 pub use admin::Status;
 pub use read::{Dossier, ToolView};
+pub use runs::{RunView, Runner};
 
 /// The longest wait a caller may ask for.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -68,6 +71,8 @@ pub struct Ports {
     pub desk: Arc<dyn port::DeskImport>,
     /// Remembering runs of workflows.
     pub runs: Arc<dyn port::Runs>,
+    /// Driving those that were left to the daemon.
+    pub runners: Arc<dyn port::Runners>,
     /// Storing keys.
     pub keys: Arc<dyn port::Keys>,
     /// What runs tools.
@@ -108,6 +113,8 @@ pub struct Pipeline {
     too_fast: Mutex<BTreeMap<PrincipalId, u64>>,
     /// One change of a key at a time: each reads what the one before has written.
     changing_keys: tokio::sync::Mutex<()>,
+    /// One run at a time is left to the daemon, so that they are counted.
+    detaching: tokio::sync::Mutex<()>,
 }
 
 impl Pipeline {
@@ -124,6 +131,7 @@ impl Pipeline {
             sweep: Notify::new(),
             too_fast: Mutex::default(),
             changing_keys: tokio::sync::Mutex::default(),
+            detaching: tokio::sync::Mutex::default(),
         }
     }
 
@@ -147,6 +155,7 @@ impl Pipeline {
         let rules = self.rules();
         let tool = rules.find(&asked.tool, &principal)?;
         let arguments = rules.schemas.check(&tool, &asked.arguments)?;
+        self.ports.executors.of(tool.kind()).fits(&tool, arguments.value()).await.map_err(|no| misfit(&tool, no))?;
         let reason = reason_of(asked)?;
         let seed = self.seed(asked, reason, now);
         let case = Case { principal: &principal, tool: &tool, arguments: &arguments, asked, now };
@@ -175,11 +184,21 @@ impl Pipeline {
         let terms = Terms { start, deadlines, fatigue };
         let mut opening =
             Opening::new(seed.clone(), case.principal, case.tool, case.arguments, permit, terms, case.now)?;
-        if let Some(decision) = confirmation(case, &opening) {
-            opening = opening.confirmed(decision);
-        }
         if case.asked.dry_run {
             return Ok(Carried::reply(Reply::DryRun { call: opening.call().clone() }));
+        }
+        if opening.call().approval.is_some() && case.tool.extras.preview.is_some() {
+            // What a repeat is answered with was previewed when it was first asked.
+            if let Some(call) = self.known(case).await? {
+                return self.attach(call, case.asked.wait, true, None).await.map(Carried::reply);
+            }
+            opening = match self.preview(opening.call()).await {
+                Some(preview) => opening.showing(preview),
+                None => opening,
+            };
+        }
+        if let Some(decision) = confirmation(case, &opening) {
+            opening = opening.confirmed(decision);
         }
         if read {
             return self.read(case, opening).await.map(Carried::reply);

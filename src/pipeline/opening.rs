@@ -9,6 +9,7 @@ use crate::domain::audit::{AuditRecord, PolicyFact};
 use crate::domain::call::{Again, Call, CallState};
 use crate::domain::denial::Denial;
 use crate::domain::id::{CallId, IdempotencyKey};
+use crate::domain::preview::Preview;
 use crate::domain::principal::{Credential, Principal};
 use crate::domain::time::Timestamp;
 use crate::domain::tool::Registered;
@@ -139,6 +140,7 @@ impl Opening {
                 decide_by: now.plus(decide),
                 execute_within: deadlines.execute,
                 round: 1,
+                preview: None,
                 binding: arguments.effective_digest(),
                 decisions: Vec::new(),
                 approved_at: None,
@@ -182,6 +184,19 @@ impl Opening {
         self
     }
 
+    /// The same opening, whose people are shown this preview and agree to it too.
+    #[must_use]
+    pub(super) fn showing(mut self, preview: Preview) -> Self {
+        let Some(mut approval) = self.call.approval.take() else { return self };
+        approval.preview = Some(preview);
+        approval.binding = approval.bind(&self.call);
+        self.call.approval = Some(approval);
+        let labels = std::mem::take(&mut self.draft.detail);
+        self.draft = AuditRecord::draft(&self.call, self.policy.clone());
+        self.draft.detail.extend(labels);
+        self
+    }
+
     /// The same opening with another start: a read is made before it is recorded.
     #[must_use]
     pub(super) fn starting(mut self, start: Start) -> Self {
@@ -199,6 +214,11 @@ impl Opening {
     /// The first record of the call, which now stands as `after` does.
     pub fn record(&self, after: &Call) -> AuditRecord {
         self.draft.clone().standing(after)
+    }
+
+    /// The trace that the caller's request belongs to.
+    pub fn trace(&self) -> Option<&str> {
+        self.draft.detail.get("trace").map(String::as_str)
     }
 
     /// The call in its first state.

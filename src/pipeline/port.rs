@@ -7,25 +7,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::api::upstreams::Upstream;
 use crate::domain::audit::{AuditRecord, PolicyFact};
 use crate::domain::call::{Call, CallEvent, IllegalTransition};
-use crate::domain::denial::Denial;
+use crate::domain::denial::{Code, Denial, Stage, Violation};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::Frontier;
 use crate::domain::outcome::Ran;
-use crate::domain::principal::Credential;
+use crate::domain::principal::{Credential, Principal};
 use crate::domain::time::Timestamp;
 use crate::domain::tool::{Tool, ToolKind};
 
 mod desk;
 mod people;
+mod runners;
 mod runs;
 
 pub use desk::{Customer, DeskImport, DeskRead, DeskTables, Edge, InStore, Message, Ticket};
 pub use people::{Authenticator, KeyRecord, Keys, Minted, Presented};
+pub use runners::{Runners, Standing};
 pub use runs::Runs;
 
 use super::cleared::Cleared;
@@ -337,6 +341,12 @@ pub trait Executor: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
+    /// Whether what a caller sent fits the machine as it is now: a path may lead out of the folder it must stay in.
+    fn fits<'a>(&'a self, tool: &'a Tool, arguments: &'a Value) -> Wait<'a, Result<(), Violation>> {
+        let _nothing_to_look_at = (tool, arguments);
+        Box::pin(async { Ok(()) })
+    }
+
     /// The effect of a tool that runs inside the store's transaction, if this is one.
     fn in_store(&self, tool: &ToolName) -> Option<Arc<dyn InStore>>;
 }
@@ -424,4 +434,21 @@ pub trait Control: Send + Sync {
 
     /// Begins to stop, as `by` asked for: no new connections, running calls end.
     fn stop(&self, by: &PrincipalId);
+
+    /// Every server of others, how it is and what it lists.
+    fn upstreams(&self) -> Vec<Upstream> {
+        Vec::new()
+    }
+
+    /// Agrees to definitions that `server` lists now; gives the tools that were not agreed to before.
+    fn trust<'a>(
+        &'a self,
+        by: &'a Principal,
+        server: &'a str,
+        digests: Vec<Digest>,
+    ) -> Wait<'a, Result<Vec<ToolName>, Denial>> {
+        let _nobody = (by, digests);
+        let detail = format!("there is no server `{server}`");
+        Box::pin(async { Err(Denial::new(Stage::Catalog, Code::NotFound, detail)) })
+    }
 }

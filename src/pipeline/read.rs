@@ -10,15 +10,15 @@ use tokio::sync::broadcast;
 use crate::api::tools::Standing;
 use crate::domain::call::{Call, CallState};
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::{ApprovalRef, CallId, ToolName};
-use crate::domain::outcome::Outcome;
+use crate::domain::id::{ApprovalRef, CallId};
+use crate::domain::preview::Preview;
 use crate::domain::principal::Principal;
 use crate::domain::tool::Registered;
 use crate::guard::policy::{Answer as PolicyAnswer, Request, StandingAnswer};
 
 use super::port::{CallFilter, Log, Presented};
-use super::submission::{Answer, Labels, PolicyVerdict, Reply, Submission};
-use super::{Pipeline, Seen, decide, doubt, unavailable};
+use super::submission::{Answer, PolicyVerdict, Reply};
+use super::{Pipeline, Seen, decide, unavailable};
 
 /// A tool as one caller sees it.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub struct ToolView {
     pub standing: Standing,
     /// Groups that must agree.
     pub approvers: Vec<String>,
+    /// The caller may know what runs it.
+    pub open: bool,
 }
 
 /// What an approver needs beside the call itself.
@@ -40,8 +42,8 @@ pub struct Dossier {
     pub tool: Option<Arc<Registered>>,
     /// The last approved call of this tool by this caller.
     pub previous: Option<Call>,
-    /// What the tool's preview says, by its name; none when it has none, or there is nothing to decide.
-    pub preview: Option<(ToolName, Result<Value, String>)>,
+    /// What the tool's preview said when people were asked; none when it has none, or this caller may not see it.
+    pub preview: Option<Preview>,
     /// Why this caller may not decide; none when it may.
     pub you_may_not: Option<String>,
 }
@@ -141,64 +143,19 @@ impl Pipeline {
         .await
     }
 
-    /// One approval with everything an approver needs, the preview of its tool included: run for whoever looks,
-    /// through every guard like any other call of theirs.
-    pub async fn dossier(self: &Arc<Self>, presented: Presented, approval: ApprovalRef) -> Answer<Dossier> {
-        let mut shown = self.found(&presented, approval).await;
-        if let Ok(dossier) = &mut shown.result
-            && dossier.you_may_not.is_none()
-        {
-            dossier.preview = self.preview(presented, dossier).await;
-        }
-        shown
-    }
-
-    async fn preview(
-        self: &Arc<Self>,
-        presented: Presented,
-        dossier: &Dossier,
-    ) -> Option<(ToolName, Result<Value, String>)> {
-        let name = dossier.tool.as_ref()?.extras.preview.clone()?;
-        let tool = self.rules().catalog.get(name.as_str()).map(Arc::clone)?;
-        let asked = Submission {
-            presented,
-            tool: name.to_string(),
-            arguments: doubt::question(&dossier.call, &tool.input_schema),
-            key: None,
-            dry_run: false,
-            reason: None,
-            wait: Duration::ZERO,
-            transport: "preview",
-            may_confirm: false,
-            ask_people: false,
-            labels: Labels::default(),
-        };
-        let said = match self.submit(asked).await.result {
-            Ok(Reply::Done { call, .. }) => match call.outcome() {
-                Some(Outcome::Succeeded { output }) => Ok(output.value()),
-                Some(Outcome::Failed { message, .. }) => Err(message.clone()),
-                Some(
-                    Outcome::Rejected { .. }
-                    | Outcome::Expired
-                    | Outcome::Cancelled { .. }
-                    | Outcome::Stale { .. }
-                    | Outcome::Settled { .. },
-                )
-                | None => Err("it gave nothing".to_owned()),
-            },
-            Ok(Reply::Pending { .. } | Reply::DryRun { .. }) => Err("it asks for people itself".to_owned()),
-            Err(denial) => Err(denial.detail),
-        };
-        Some((name, said))
-    }
-
-    async fn found(&self, presented: &Presented, approval: ApprovalRef) -> Answer<Dossier> {
-        self.looking(presented, async |principal| {
+    /// One approval with everything an approver needs; what its preview said only for those who decide, as a
+    /// requester may see less than the preview's tool does.
+    pub async fn dossier(&self, presented: Presented, approval: ApprovalRef) -> Answer<Dossier> {
+        self.looking(&presented, async |principal| {
             let call = self.find_approval(approval).await?;
             if !may_see(&principal, &call) {
                 return Err(no_call(call.id));
             }
-            self.compile(&principal, call).await
+            let mut dossier = self.compile(&principal, call).await?;
+            if decide::may_decide(&principal, &dossier.call).is_ok() {
+                dossier.preview = dossier.call.approval.as_ref().and_then(|approval| approval.preview.clone());
+            }
+            Ok(dossier)
         })
         .await
     }
@@ -234,7 +191,7 @@ impl Pipeline {
     pub async fn tool(&self, presented: Presented, name: &str) -> Answer<ToolView> {
         self.looking(&presented, async |principal| {
             let tool = self.rules().find(name, &principal)?;
-            Ok(self.view(&principal, &tool))
+            Ok(ToolView { open: sees_all(&principal), ..self.view(&principal, &tool) })
         })
         .await
     }
@@ -248,7 +205,7 @@ impl Pipeline {
             StandingAnswer::Depends => Standing::Depends,
         };
         let approvers = said.groups.iter().map(ToString::to_string).collect();
-        ToolView { tool: Arc::clone(tool), standing, approvers }
+        ToolView { tool: Arc::clone(tool), standing, approvers, open: false }
     }
 
     /// Digest of the catalog.

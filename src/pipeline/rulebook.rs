@@ -1,10 +1,13 @@
 //! Everything an operator declares and a reload may replace, as one value: tools, their schemas, policies
 //! and the allowlist. A call sees one rulebook from its first guard to its permit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::denial::{Code, Denial, Stage};
+use crate::domain::id::ToolName;
 use crate::domain::principal::Principal;
+use crate::domain::tool::upstream::Quarantine;
 use crate::domain::tool::{Catalog, Registered};
 use crate::guard::policy::{Allowlist, PolicySet};
 use crate::guard::quota::Quotas;
@@ -17,6 +20,8 @@ use super::Settings;
 pub struct Rulebook {
     /// The tools.
     pub catalog: Catalog,
+    /// Tools of servers that are not in it, and why.
+    pub quarantined: BTreeMap<ToolName, Quarantine>,
     /// Their compiled schemas.
     pub schemas: Schemas,
     /// The policies.
@@ -53,6 +58,12 @@ impl Rulebook {
 
     fn unknown(&self, name: &str, principal: &Principal) -> Denial {
         let shown: String = name.chars().take(80).collect();
+        if let Some((name, why)) = self.quarantined.iter().find(|(known, _)| known.as_str() == name)
+            && principal.scope.covers_name(name)
+        {
+            let (what, hint) = why.told(name.as_str());
+            return Denial::new(Stage::Catalog, Code::ToolNotFound, what).hint(hint);
+        }
         let denial = Denial::new(Stage::Catalog, Code::ToolNotFound, format!("there is no tool `{shown}`"));
         let visible = self
             .catalog

@@ -28,6 +28,7 @@ mod runs;
 mod shutdown;
 mod status;
 mod tools;
+mod upstreams;
 mod visit;
 mod wire;
 

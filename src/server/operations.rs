@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::route::{Routes, plain};
-use super::{admin, approvals, audit, calls, compat, desk, mcp, openapi, runs, tools};
+use super::{admin, approvals, audit, calls, compat, desk, mcp, openapi, runs, tools, upstreams};
 
 /// Every operation, those asked for most first.
 pub fn all() -> Routes {
@@ -16,6 +16,7 @@ pub fn all() -> Routes {
     routes.extend(admin::routes());
     routes.extend(desk::routes());
     routes.extend(runs::routes());
+    routes.extend(upstreams::routes());
     routes.push(plain(Method::GET, "/openapi.json", openapi::show));
     Routes::new(routes)
 }

@@ -1,13 +1,14 @@
-//! `/v1/runs`: what a run of a workflow was when it began, and how it ended.
+//! `/v1/runs`: what a run of a workflow was when it began, who drives it, and how it ended.
 
 use serde_json::{Map, Value};
 
 use crate::api;
-use crate::api::runs::{Begin, EndRun, ListRuns, NewRun, RunRef, Runs};
+use crate::api::runs::{Begin, Detach, EndRun, ListRuns, NewRun, RunRef, RunnerState, Runs};
 use crate::domain::denial::Denial;
 use crate::domain::id::RunId;
-use crate::domain::run::Run;
+use crate::pipeline::port::Standing;
 use crate::pipeline::submission::Answer;
+use crate::pipeline::{RunView, Runner};
 
 use super::decode::malformed;
 use super::route::{Route, on};
@@ -20,7 +21,7 @@ async fn begin(visit: Visit, request: NewRun) -> Answer<api::runs::Run> {
         Err(denial) => return no(denial),
     };
     let answer = visit.door.pipeline.begin_run(visit.presented, id, request.workflow, request.plan).await;
-    answer.map(|(run, changed)| wire(&run, true, changed))
+    answer.map(|(view, changed)| wire(&view, true, changed))
 }
 
 async fn list(visit: Visit, request: ListRuns) -> Answer<Runs> {
@@ -33,12 +34,22 @@ async fn list(visit: Visit, request: ListRuns) -> Answer<Runs> {
         Err(denial) => return no(denial),
     };
     let answer = visit.door.pipeline.runs(visit.presented, of, limit).await;
-    answer.map(|runs| Runs { runs: runs.iter().map(|run| wire(run, false, false)).collect() })
+    answer.map(|views| Runs { runs: views.iter().map(|view| wire(view, false, false)).collect() })
 }
 
 async fn show(visit: Visit, request: RunRef) -> Answer<api::runs::Run> {
     match id(&request.run) {
-        Ok(id) => visit.door.pipeline.show_run(visit.presented, id).await.map(|run| wire(&run, true, false)),
+        Ok(id) => visit.door.pipeline.show_run(visit.presented, id).await.map(|view| wire(&view, true, false)),
+        Err(denial) => no(denial),
+    }
+}
+
+async fn detach(visit: Visit, request: RunRef) -> Answer<api::runs::Run> {
+    match id(&request.run) {
+        Ok(id) => {
+            let answer = visit.door.pipeline.detach_run(visit.presented, id).await;
+            answer.map(|(view, changed)| wire(&view, false, changed))
+        }
         Err(denial) => no(denial),
     }
 }
@@ -50,7 +61,7 @@ async fn end(visit: Visit, request: EndRun) -> Answer<api::runs::Run> {
     };
     let detail = request.detail.unwrap_or_else(|| Value::Object(Map::new()));
     let answer = visit.door.pipeline.end_run(visit.presented, id, request.verdict, detail).await;
-    answer.map(|(run, changed)| wire(&run, true, changed))
+    answer.map(|(view, changed)| wire(&view, true, changed))
 }
 
 fn id(text: &str) -> Result<RunId, Denial> {
@@ -58,7 +69,9 @@ fn id(text: &str) -> Result<RunId, Denial> {
 }
 
 /// A run as the wire carries it; `whole` with what was to be done.
-fn wire(run: &Run, whole: bool, changed: bool) -> api::runs::Run {
+fn wire(view: &RunView, whole: bool, changed: bool) -> api::runs::Run {
+    let run = &view.run;
+    let credential = run.detached.as_ref().map(|detached| detached.credential.to_string()).unwrap_or_default();
     api::runs::Run {
         run: run.id.to_string(),
         principal: run.principal.to_string(),
@@ -66,10 +79,26 @@ fn wire(run: &Run, whole: bool, changed: bool) -> api::runs::Run {
         state: run.end.as_ref().map_or("open", |end| end.verdict.word()).to_owned(),
         plan: whole.then(|| run.plan.value()),
         detail: run.end.as_ref().filter(|_| whole).map(|end| end.detail.value()),
+        runner: view.runner.as_ref().map(|runner| wire_runner(runner, credential)),
         changed,
         began_at: run.began_at.to_string(),
         ended_at: run.end.as_ref().map(|end| end.at.to_string()),
     }
+}
+
+fn wire_runner(runner: &Runner, credential: String) -> api::runs::Runner {
+    let (state, why, since, until) = match &runner.standing {
+        None => (RunnerState::Starting, None, None, None),
+        Some(Standing::Running { since }) => {
+            let state = if runner.waits { RunnerState::Waiting } else { RunnerState::Running };
+            (state, None, Some(since.to_string()), None)
+        }
+        Some(Standing::Resting { why, until }) => {
+            (RunnerState::Resting, Some(why.clone()), None, Some(until.to_string()))
+        }
+        Some(Standing::Stopped { why }) => (RunnerState::Stopped, Some(why.clone()), None, None),
+    };
+    api::runs::Runner { state, why, since, until, credential }
 }
 
 /// Operations on runs.
@@ -78,6 +107,7 @@ pub fn routes() -> Vec<Route> {
         on::<Begin, _>(begin),
         on::<api::runs::List, _>(list),
         on::<api::runs::Show, _>(show),
+        on::<Detach, _>(detach),
         on::<api::runs::End, _>(end),
     ]
 }

@@ -174,10 +174,12 @@ pub fn dossier(dossier: &Dossier) -> api::approvals::Dossier {
         open_world: tool.is_none_or(|tool| tool.open_world),
         tool_digest: dossier.call.tool_digest.to_string(),
         effective_digest: dossier.call.effective.to_string(),
-        preview: dossier.preview.as_ref().map(|(tool, said)| api::approvals::Preview {
-            tool: tool.to_string(),
-            output: said.as_ref().ok().cloned(),
-            error: said.as_ref().err().cloned(),
+        preview: dossier.preview.as_ref().map(|preview| api::approvals::Preview {
+            tool: preview.tool.to_string(),
+            output: preview.said.as_ref().ok().map(crate::domain::json::Canonical::value),
+            error: preview.said.as_ref().err().cloned(),
+            digest: preview.digest().to_string(),
+            compared: preview.binding && preview.said.is_ok(),
         }),
         // Arguments that fit nowhere were refused before the call existed.
         runs: tool.and_then(|tool| tool.action.runs(&dossier.call.arguments.value()).ok()).unwrap_or_default(),
@@ -204,6 +206,12 @@ pub fn tool(view: &ToolView) -> api::tools::Tool {
         input_schema: tool.input_schema.clone(),
         output_schema: tool.output_schema.clone(),
         example: tool.example.clone(),
+        tags: tool.extras.tags.clone(),
+        timeout_ms: u64::try_from(tool.timeout.as_millis()).unwrap_or(u64::MAX),
+        output_limit: tool.output_limit as u64,
+        probe: tool.extras.probe.as_ref().map(ToString::to_string),
+        preview: tool.extras.preview.as_ref().map(ToString::to_string),
+        definition: view.open.then(|| tool.action.declared()).flatten(),
         digest: tool.digest.to_string(),
     }
 }
@@ -290,12 +298,25 @@ pub fn status_report(status: Status) -> api::admin::StatusReport {
         tools: status.tools,
         pending: status.pending,
         in_doubt: status.in_doubt,
+        doubts: status.doubts.iter().map(doubt).collect(),
         running: status.running,
+        detached: status.detached,
         records: status.records,
         root: status.root,
         policy: status.policy,
         store: status.store,
         notes: status.daemon.notes,
+        upstreams: status.upstreams,
+    }
+}
+
+fn doubt(call: &Call) -> api::admin::Doubt {
+    api::admin::Doubt {
+        call: call.id.to_string(),
+        tool: call.tool.to_string(),
+        principal: call.principal.to_string(),
+        since: call.changed_at.to_string(),
+        resolve: format!("toolctl calls resolve {} --as succeeded|failed|rerun", call.id),
     }
 }
 

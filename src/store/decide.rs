@@ -11,7 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
 use crate::domain::outcome::Outcome;
 use crate::domain::principal::Credential;
-use crate::domain::run::Run;
+use crate::domain::run::{Detached, Run};
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::{Opening, Start};
 use crate::pipeline::port::{
@@ -280,12 +280,23 @@ pub(super) fn fate_of_tombstone(closed_at: Timestamp, now: Timestamp, retention:
 }
 
 /// Whether a run is to be forgotten: with the bodies of its calls once it has ended, and with what is left of them
-/// when it never did.
+/// when it never did or the daemon is not done with it.
 pub(super) fn is_old_run(run: &Run, now: Timestamp, retention: Retention) -> bool {
     match &run.end {
-        Some(end) => is_older(end.at, now, retention.bodies),
+        Some(end) if run.detached.is_none() => is_older(end.at, now, retention.bodies),
+        Some(end) => is_older(end.at, now, retention.tombstones),
         None => is_older(run.began_at, now, retention.tombstones),
     }
+}
+
+/// Whether a run can be left to the daemon like this, and was not before.
+pub(super) fn takes(run: &Run, detached: &Detached) -> bool {
+    run.may_go_on() && run.detached.as_ref().is_none_or(|before| before.credential != detached.credential)
+}
+
+/// Whether the daemon can be done with a run: an open one goes on.
+pub(super) const fn is_to_be_released(run: &Run) -> bool {
+    run.detached.is_some() && run.end.is_some()
 }
 
 /// The record of a removal.

@@ -10,7 +10,7 @@ use crate::domain::call::{Call, CallEvent};
 use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::merkle::Frontier;
-use crate::domain::run::{Run, RunEnd};
+use crate::domain::run::{Detached, Run, RunEnd};
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::Opening;
 use crate::pipeline::port::{
@@ -240,6 +240,24 @@ impl<S: Store> Runs for Faulty<S> {
         record: AuditRecord,
     ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>> {
         self.write(self.inner.end_run(principal, id, end, record))
+    }
+
+    fn detach_run(
+        &self,
+        principal: PrincipalId,
+        id: RunId,
+        detached: Detached,
+        record: AuditRecord,
+    ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>> {
+        self.write(self.inner.detach_run(principal, id, detached, record))
+    }
+
+    fn release_run(&self, principal: PrincipalId, id: RunId, record: AuditRecord) -> Wait<'_, Result<(), Unavailable>> {
+        self.write(self.inner.release_run(principal, id, record))
+    }
+
+    fn detached(&self) -> Wait<'_, Result<Vec<Run>, Unavailable>> {
+        self.inner.detached()
     }
 
     fn find_run<'a>(&'a self, principal: &'a PrincipalId, id: &'a RunId) -> Wait<'a, Result<Option<Run>, Unavailable>> {

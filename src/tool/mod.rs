@@ -10,21 +10,36 @@ use crate::pipeline::port::{DeskRead, Executor, Executors, Trace, Wait};
 
 use self::command::CommandExecutor;
 use self::desk::DeskExecutor;
+use self::http::HttpExecutor;
+use self::upstream::Upstreams;
 
 pub mod command;
 pub mod desk;
+pub mod http;
+pub mod outbound;
+mod output;
+mod scrub;
 mod secret;
+pub mod upstream;
 
 /// One executor for each kind of tool.
 pub struct Tools {
     desk: DeskExecutor,
     command: CommandExecutor,
+    http: HttpExecutor,
+    upstreams: Arc<Upstreams>,
 }
 
 impl Tools {
-    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs.
-    pub fn new(desk: Arc<dyn DeskRead>, command: CommandExecutor) -> Self {
-        Self { desk: DeskExecutor { desk }, command }
+    /// Wires every kind. `desk` is where the customer desk reads, `command` runs programs, `http` sends requests,
+    /// `upstreams` calls servers.
+    pub fn new(
+        desk: Arc<dyn DeskRead>,
+        command: CommandExecutor,
+        http: HttpExecutor,
+        upstreams: Arc<Upstreams>,
+    ) -> Self {
+        Self { desk: DeskExecutor { desk }, command, http, upstreams }
     }
 }
 
@@ -33,6 +48,8 @@ impl Executors for Tools {
         match kind {
             ToolKind::Desk => &self.desk,
             ToolKind::Command => &self.command,
+            ToolKind::Http => &self.http,
+            ToolKind::Upstream => &*self.upstreams,
         }
     }
 

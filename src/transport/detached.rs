@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::private;
@@ -14,6 +14,12 @@ use super::private;
 /// When it cannot be started.
 pub fn spawn(command: &mut Command, log: &File) -> io::Result<Child> {
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+    apart(command);
+    command.spawn()
+}
+
+/// Makes a process lead a process group of its own, which no terminal signals; on Windows, have no console.
+pub fn apart(command: &mut Command) {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
     #[cfg(windows)]
@@ -22,7 +28,23 @@ pub fn spawn(command: &mut Command, log: &File) -> io::Result<Child> {
         const CREATE_NO_WINDOW: u32 = 0x0800_0000;
         std::os::windows::process::CommandExt::creation_flags(command, CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW);
     }
-    command.spawn()
+}
+
+/// Lets listings of processes show this name, where they would show a path that says nothing.
+pub fn called(command: &mut Command, name: &str) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::arg0(command, name);
+    #[cfg(windows)]
+    let _ = (command, name);
+}
+
+/// This very program, also when its file was replaced meanwhile where the system lets us have that.
+///
+/// # Errors
+/// When the system does not say.
+pub fn own_program() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
 }
 
 /// Opens a log that only its owner may read, to write at its end; one longer than `longest` bytes begins anew.

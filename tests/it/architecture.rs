@@ -12,8 +12,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &["domain"]),
     ("pipeline", &["domain", "guard", "api"]),
     ("store", &["domain", "guard", "pipeline"]),
-    ("tool", &["domain", "guard", "pipeline"]),
+    // Servers of others are spoken to in the words of `api::mcp`, framed as `transport::lines` frames them.
+    ("tool", &["domain", "guard", "api", "pipeline", "transport"]),
     ("authn", &["domain", "guard", "pipeline"]),
+    ("runner", &["domain", "pipeline", "transport"]),
     ("transport", &["domain"]),
     ("config", &["domain", "guard", "pipeline"]),
     ("clock", &["domain", "pipeline"]),
@@ -21,7 +23,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("client", &["domain", "api", "transport"]),
     (
         "daemon",
-        &["domain", "guard", "api", "pipeline", "store", "tool", "authn", "transport", "config", "clock", "server"],
+        &[
+            "domain",
+            "guard",
+            "api",
+            "pipeline",
+            "store",
+            "tool",
+            "authn",
+            "runner",
+            "transport",
+            "config",
+            "clock",
+            "server",
+        ],
     ),
     ("cli", &["domain", "api", "client", "config", "transport"]),
 ];

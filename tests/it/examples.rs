@@ -107,7 +107,32 @@ fn every_example_is_run_here() {
     let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
     let scripts: Vec<_> = names.iter().filter(|name| name.ends_with(".sh")).collect();
     // The workflows, and the script that goes on with them, are run by `flow::examples`.
-    assert_eq!(scripts, [&"cron-safe.sh", &"go-on.sh", &"pipeline-approval.sh", &"triage.sh"]);
+    assert_eq!(scripts, [&"cron-safe.sh", &"cron-workflow.sh", &"go-on.sh", &"pipeline-approval.sh", &"triage.sh"]);
     let workflows: Vec<_> = names.iter().filter(|name| name.ends_with(".toml")).collect();
     assert_eq!(workflows, [&"deploy.toml", &"incident.toml", &"support.toml"]);
+}
+
+#[test]
+fn the_daily_workflow_is_one_run_a_day_which_the_daemon_drives() {
+    let daemon = Daemon::start();
+    let job = |day: &str| {
+        let mut command = script(&daemon, "cron-workflow.sh");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/support.toml");
+        command.arg(file).args(["customer=acme", "problem=Login is broken"]).env("DAY", day);
+        let (code, stdout, stderr) = run(command, "");
+        assert_eq!(code, Some(0), "{stderr}");
+        stdout
+    };
+    assert_eq!(job("2026-11-23"), "support-2026-11-23\n");
+    until(|| {
+        (daemon.cli(&["approvals", "list", "-o", "json"]).json()["approvals"].as_array()?.len() == 1).then_some(())
+    });
+    assert_eq!(job("2026-11-23"), "support-2026-11-23\n", "the same run");
+    daemon.cli(&["approve", "#1", "--yes"]).exits(0);
+    let state = || daemon.cli(&["runs", "show", "support-2026-11-23", "-o", "json"]).json()["run"]["state"].clone();
+    until(|| (state() == "succeeded").then_some(()));
+    assert_eq!(job("2026-11-23"), "support-2026-11-23\n");
+    assert_eq!(tickets(&daemon), 1);
+    assert_eq!(job("2026-11-24"), "support-2026-11-24\n");
+    until(|| (tickets(&daemon) == 2).then_some(()));
 }

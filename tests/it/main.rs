@@ -18,6 +18,8 @@ mod doors;
 #[cfg(test)]
 mod examples;
 // Builds without debug assertions have no fail points.
+#[cfg(test)]
+mod executors;
 #[cfg(all(test, debug_assertions))]
 #[cfg(test)]
 mod failpoints;
@@ -36,8 +38,12 @@ mod policy;
 #[cfg(test)]
 mod rmcp;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tools;
+#[cfg(test)]
+mod upstreams;
 #[cfg(test)]
 mod waits;

@@ -13,7 +13,9 @@ use crate::cli::dynamic::complete;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Inputs are pairs: NAME=TEXT, NAME:=JSON, NAME=@FILE. Types follow the file, never the look of a value.\n\
-    A run that was stopped, in whatever way, goes on with --run: what was done is not done again."
+    A run that was stopped, in whatever way, goes on with --run: what was done is not done again.\n\
+    With --detach the daemon drives the run, as you: it goes on when this terminal is closed, after a crash and after\n\
+    a reboot, once the daemon runs again. `toolctl runs show RUN` says how it stands."
 )]
 pub struct RunArgs {
     /// The file, TOML or YAML; not needed to go on with a run
@@ -34,6 +36,12 @@ pub struct RunArgs {
     /// The same as a gate: exits 5 when a call would be denied, 8 when people would have to agree
     #[arg(long, conflicts_with_all = ["run", "from"])]
     pub dry_run: bool,
+    /// Leave the run to the daemon, print its id, and do not wait, whatever else is said
+    #[arg(long, conflicts_with_all = ["plan", "dry_run"])]
+    pub detach: bool,
+    /// Drive a run for the daemon: as the key says, without an end to patience, while stdin is open
+    #[arg(long, hide = true, requires = "run", conflicts_with_all = ["file", "inputs", "from", "plan", "dry_run", "detach"])]
+    pub owned: bool,
     /// How long to wait for people; default 2m on a terminal, not at all elsewhere
     #[arg(long, value_name = "SPAN", value_parser = span, env = "TOOLCTL_WAIT", hide_env = true)]
     pub wait: Option<Duration>,

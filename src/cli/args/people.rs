@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::engine::ArgValueCandidates;
 
+use super::add::ToolsAddArgs;
 use super::words::resolution;
 use crate::cli::dynamic::complete;
 use crate::domain::call::Resolution;
@@ -143,12 +144,8 @@ pub enum ToolsCommand {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
     },
-    /// Add a file of tools of your own
-    Add {
-        /// A file that ends in .toml; it is copied into the config folder
-        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-        file: PathBuf,
-    },
+    /// Add tools of your own: a file of them, or one for each operation of an OpenAPI document
+    Add(Box<ToolsAddArgs>),
     /// Run the examples of a tool of your own on a throw-away daemon
     Test {
         /// Its name
@@ -176,6 +173,16 @@ pub enum ToolsCommand {
         #[arg(value_name = "TOOL", add = ArgValueCandidates::new(complete::tool_names))]
         name: String,
     },
+    /// Look at what an MCP server lists, and agree to it
+    Trust {
+        /// A server, or one of its tools (server.tool)
+        #[arg(value_name = "SERVER[.TOOL]")]
+        name: String,
+        /// Agree without asking
+        // Not the global `-y`: that one answers confirmations, never agreements.
+        #[arg(long = "yes")]
+        decide: bool,
+    },
     /// Print the JSON Schema of files of tools, for editors
     Schema,
 }
@@ -185,4 +192,8 @@ pub enum ToolsCommand {
 pub enum NewTool {
     /// A program of this machine
     Command,
+    /// A request to a server
+    Http,
+    /// An MCP server of others
+    Mcp,
 }

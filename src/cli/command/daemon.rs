@@ -9,6 +9,7 @@ use crate::cli::error::{CliError, Exit};
 use crate::cli::table::facts;
 use crate::cli::text::{escape_untrusted, relative};
 use crate::cli::ui::Tone;
+use crate::cli::upstreams;
 
 /// A question about the daemon must not take longer than a person looks.
 const PROBE: std::time::Duration = std::time::Duration::from_secs(3);
@@ -33,9 +34,19 @@ pub fn status(cx: &Context) -> Result<Exit, CliError> {
                     report.running, report.pending, report.in_doubt
                 ),
             ),
+            ("runs", format!("{} left to the daemon", report.detached)),
             ("log", format!("{} records, root {}", report.records, escape_untrusted(&report.root))),
             ("policy", escape_untrusted(&report.policy)),
         ];
+        pairs.extend(report.doubts.iter().flat_map(|doubt| {
+            let since = relative(&doubt.since, cx.now());
+            let what = format!("{} by {}, {since}", escape_untrusted(&doubt.tool), escape_untrusted(&doubt.principal));
+            [("in doubt", cx.ui.paint(Tone::Care, &what)), ("", escape_untrusted(&doubt.resolve))]
+        }));
+        if report.in_doubt > report.doubts.len() as u64 {
+            pairs.push(("", "all of them: toolctl calls list --state in_doubt".to_owned()));
+        }
+        pairs.extend(report.upstreams.iter().map(|server| ("server", upstreams::line(cx, server))));
         pairs.extend(report.notes.iter().map(|note| ("note", cx.ui.paint(Tone::Care, &escape_untrusted(note)))));
         facts(&pairs)
     })?;

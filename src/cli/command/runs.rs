@@ -1,15 +1,17 @@
 //! `runs`: which workflows were run, what their calls came to, and taking one back. A run is its calls.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api::calls::{self, Call, CallRef, ListCalls};
-use crate::api::runs::{self, EndRun, ListRuns, Run, RunRef};
+use crate::api::runs::{self, EndRun, ListRuns, Run, RunRef, Runner, RunnerState};
 use crate::cli::args::RunsCommand;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::outcome;
 use crate::cli::table::{Cell, Table, facts};
-use crate::cli::text::{escape_untrusted, relative};
+use crate::cli::text::{escape_untrusted, relative, shell_word};
 use crate::domain::run::RunVerdict;
+use crate::domain::time::Timestamp;
 
 /// The most calls of a run that are read.
 const MOST_CALLS: usize = 100_000;
@@ -34,13 +36,14 @@ pub fn run(cx: &Context, command: RunsCommand) -> Result<Exit, CliError> {
 
 fn list(cx: &Context, principal: Option<String>, limit: Option<usize>) -> Result<Exit, CliError> {
     let reply = cx.send::<runs::List>(&ListRuns { principal, limit })?;
-    let mut table = Table::new(["RUN", "WORKFLOW", "STATE", "BEGAN"], "no runs");
+    let mut table = Table::new(["RUN", "WORKFLOW", "STATE", "BEGAN", "DAEMON"], "no runs");
     for run in &reply.runs {
         table.row([
             run.run.as_str().into(),
             run.workflow.as_str().into(),
             run.state.as_str().into(),
             Cell::two(relative(&run.began_at, cx.now()), run.began_at.as_str()),
+            run.runner.as_ref().map_or("", |runner| runner.state.word()).into(),
         ]);
     }
     cx.ui.list(&reply, &reply.runs, &table)?;
@@ -95,10 +98,41 @@ fn show(cx: &Context, run: &Run, calls: &[Call]) -> Result<Exit, CliError> {
             ("began", time(&run.began_at)),
         ];
         pairs.extend(run.ended_at.as_ref().map(|at| ("ended", time(at))));
+        pairs.extend(run.runner.as_ref().map(|runner| ("daemon", driven(runner, now))));
+        pairs.extend(calls.iter().filter(|call| call.state == "awaiting_approval").map(|call| {
+            let number = call.approval.as_ref().map(|approval| format!("#{}", approval.number)).unwrap_or_default();
+            ("waits", format!("for people ({}): toolctl approve {}", outcome::awaited(call), shell_word(&number)))
+        }));
+        pairs.extend(failures(run).into_iter().map(|failure| ("failed", escape_untrusted(&failure))));
         cx.ui.out(&format!("{}\n", facts(&pairs)))?;
     }
     cx.ui.list(&document, calls, &table)?;
     Ok(Exit::Done)
+}
+
+/// How the daemon drives it.
+fn driven(runner: &Runner, now: Timestamp) -> String {
+    let why = escape_untrusted(runner.why.as_deref().unwrap_or_default());
+    match runner.state {
+        RunnerState::Starting => "is about to go on with it".to_owned(),
+        RunnerState::Running => "drives it".to_owned(),
+        RunnerState::Waiting => "drives it; it waits for people".to_owned(),
+        RunnerState::Resting => {
+            let until = runner.until.as_deref().map(|at| relative(at, now)).unwrap_or_default();
+            format!("could not go on, and tries again {until}: {why}")
+        }
+        RunnerState::Stopped => format!("does not go on with it: {why}"),
+    }
+}
+
+/// Steps that failed, and why, as far as that is known of a run that has ended.
+fn failures(run: &Run) -> Vec<String> {
+    let steps = run.detail.as_ref().and_then(|detail| detail.get("steps")).and_then(Value::as_object);
+    let failure = |(id, step): (&String, &Value)| {
+        let message = step.get("error")?.get("message")?.as_str()?;
+        Some(format!("{id}: {message}"))
+    };
+    steps.into_iter().flatten().filter_map(failure).collect()
 }
 
 /// Ends the run, and takes back whatever of it has not started.

@@ -130,6 +130,9 @@ fn announce(cx: &Context, started: &Started) {
         let text = format!("{} calls in doubt: toolctl calls list --state in_doubt", started.in_doubt);
         row("doubt", cx.ui.paint_err(Tone::Care, &text));
     }
+    if started.detached > 0 {
+        row("runs", format!("{} left to an earlier daemon; this one goes on", started.detached));
+    }
     for note in &started.notes {
         row("note", note.clone());
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::args::{Picture, RunArgs, WorkflowCommand};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::flow::{self, Order, decode};
+use crate::cli::flow::{self, Drive, Order, decode};
 
 /// How long people have on a terminal when nothing else is said.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,18 +22,20 @@ pub fn run(cx: &Context, args: &RunArgs) -> Result<Exit, CliError> {
         let Some(file) = &args.file else { return Err(CliError::usage("which file?")) };
         return flow::plan(cx, file, &args.inputs, args.dry_run);
     }
-    let people = match args.wait {
-        _ if args.no_wait => Duration::ZERO,
-        Some(wait) => wait,
-        None if cx.ui.seen.out => PATIENCE,
-        None => Duration::ZERO,
+    let drive = match args.wait {
+        _ if args.detach => Drive::Detached,
+        _ if args.owned => Drive::Owned,
+        _ if args.no_wait => Drive::Here { people: Duration::ZERO },
+        Some(people) => Drive::Here { people },
+        None if cx.ui.seen.out => Drive::Here { people: PATIENCE },
+        None => Drive::Here { people: Duration::ZERO },
     };
     let order = Order {
         file: args.file.clone(),
         inputs: args.inputs.clone(),
         run: args.run.clone(),
         from: args.from.clone(),
-        people,
+        drive,
     };
     flow::run(cx, &order)
 }

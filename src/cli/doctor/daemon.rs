@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Exam, Finding, Health};
+use crate::api::upstreams::State;
 use crate::cli::init::key::Standing;
 use crate::cli::text::relative;
 use crate::config::{Config, Sources};
@@ -87,6 +88,32 @@ pub fn identity(exam: &Exam<'_>) -> Vec<Finding> {
             }
         }
     }]
+}
+
+/// The MCP servers behind it answer, and nothing of them waits to be looked at.
+pub fn servers(exam: &Exam<'_>) -> Vec<Finding> {
+    let servers = exam.status.iter().flat_map(|status| &status.upstreams);
+    servers
+        .map(|server| {
+            let check = format!("server {}", server.name);
+            match (server.state, server.quarantined) {
+                (State::Down, _) => {
+                    let why = server.problem.as_deref().unwrap_or("nobody knows why");
+                    Finding::problem(check, format!("down: {why}")).fix("mend what it says, or disable it in its file")
+                }
+                (State::Starting, _) => Finding::warning(check, "starting"),
+                (State::Up, 0) if server.problem.is_some() => {
+                    let problem = server.problem.as_deref().unwrap_or_default();
+                    Finding::warning(check, format!("up, {} tools; {problem}", server.tools)).fix("mend its file")
+                }
+                (State::Up, 0) => Finding::ok(check, format!("up, {} tools", server.tools)),
+                (State::Up, waiting) => {
+                    Finding::warning(check, format!("up, {} tools, {waiting} wait to be looked at", server.tools))
+                        .fix(format!("toolctl tools trust {}", server.name))
+                }
+            }
+        })
+        .collect()
 }
 
 fn name(path: &Path) -> String {

@@ -78,13 +78,14 @@ impl Finding {
 type Check = fn(&Exam<'_>) -> Vec<Finding>;
 
 /// All checks, in the order in which they are shown.
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     daemon::version,
     daemon::config,
     socket::path,
     socket::access,
     daemon::answers,
     daemon::identity,
+    daemon::servers,
     state::folder,
     state::secrets,
     state::room,

@@ -49,6 +49,12 @@ pub fn tool() -> Tool {
         output_schema: json!({"type": "object", "properties": {"ticket": {"type": "object", "properties": {
             "id": {"type": "integer"}, "tags": {"type": "array", "items": {"type": "string"}}}}}}),
         example: Some(json!({"customer_id": 1, "title": "Login broken"})),
+        tags: vec!["support".into(), "desk".into()],
+        timeout_ms: 30_000,
+        output_limit: 1 << 20,
+        probe: None,
+        preview: None,
+        definition: None,
         digest: "sha256:00".into(),
     }
 }

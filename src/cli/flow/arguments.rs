@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use super::definition::{Step, Workflow};
@@ -13,8 +14,15 @@ use crate::api::tools::Tool;
 /// The tools that the caller may see, by name.
 pub type Tools = BTreeMap<String, Tool>;
 
+/// What judges arguments, by tool and argument: making it costs more than judging, and steps are many.
+type Judges<'a> = BTreeMap<(&'a str, &'a str), Option<Validator>>;
+
+/// The most that is told of one argument.
+const MOST_WRONG: usize = 5;
+
 /// Checks every step against its tool.
 pub fn check(workflow: &Workflow, tools: &Tools, faults: &mut Faults) {
+    let mut judges = Judges::new();
     for step in workflow.steps.iter().filter(|step| !step.tool.is_empty()) {
         let Some(tool) = tools.get(&step.tool) else {
             let fault = Fault::new(&step.tool_span, format!("there is no tool `{}` that you may see", step.tool));
@@ -22,7 +30,7 @@ pub fn check(workflow: &Workflow, tools: &Tools, faults: &mut Faults) {
             continue;
         };
         if let Shape::Table(with) = &step.with {
-            arguments(step, tool, with, faults);
+            arguments(step, tool, with, &mut judges, faults);
         }
         for (reference, span) in step.looks_at() {
             output(workflow, tools, &reference, &span, faults);
@@ -33,7 +41,13 @@ pub fn check(workflow: &Workflow, tools: &Tools, faults: &mut Faults) {
     }
 }
 
-fn arguments(step: &Step, tool: &Tool, with: &[(String, Span, Shape)], faults: &mut Faults) {
+fn arguments<'a>(
+    step: &'a Step,
+    tool: &'a Tool,
+    with: &'a [(String, Span, Shape)],
+    judges: &mut Judges<'a>,
+    faults: &mut Faults,
+) {
     let empty = Map::new();
     let properties = tool.input_schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
     let is_closed = tool.input_schema.get("additionalProperties") == Some(&Value::Bool(false));
@@ -54,12 +68,12 @@ fn arguments(step: &Step, tool: &Tool, with: &[(String, Span, Shape)], faults: &
         };
         match (shape, shape.fixed()) {
             (_, Some(value)) => {
-                let (at, what) = (span, format!("`{name}` of `{}`", tool.name));
-                faults.found.extend(
-                    misfits(&tool.input_schema, schema, &value)
-                        .into_iter()
-                        .map(|wrong| Fault::new(at, format!("{what} does not fit: {wrong}"))),
-                );
+                let judge = judges
+                    .entry((tool.name.as_str(), name.as_str()))
+                    .or_insert_with(|| judge(&tool.input_schema, schema));
+                let wrong = judge.iter().flat_map(|judge| judge.iter_errors(&value)).take(MOST_WRONG);
+                let told = |wrong| format!("`{name}` of `{}` does not fit: {wrong}", tool.name);
+                faults.found.extend(wrong.map(|wrong| Fault::new(span, told(wrong))));
             }
             (Shape::Text(source), None) if !takes_text(schema) => {
                 let wanted = schema.get("type").map(Value::to_string).unwrap_or_default().replace('"', "");
@@ -73,9 +87,9 @@ fn arguments(step: &Step, tool: &Tool, with: &[(String, Span, Shape)], faults: &
     }
 }
 
-/// What is wrong with a value under a part of a schema, in words.
-fn misfits(root: &Value, schema: &Value, value: &Value) -> Vec<String> {
-    let Value::Object(members) = schema else { return Vec::new() };
+/// What judges values by a part of a schema; none when it cannot be read, which is the daemon's to judge.
+fn judge(root: &Value, schema: &Value) -> Option<Validator> {
+    let Value::Object(members) = schema else { return None };
     let mut whole = members.clone();
     // References inside the part point into the whole.
     for name in ["$defs", "definitions"] {
@@ -84,9 +98,7 @@ fn misfits(root: &Value, schema: &Value, value: &Value) -> Vec<String> {
         }
     }
     let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
-    // A schema that cannot be read is the daemon's to judge.
-    let Ok(validator) = options.offline().build(&Value::Object(whole)) else { return Vec::new() };
-    validator.iter_errors(value).map(|error| error.to_string()).take(5).collect()
+    options.offline().build(&Value::Object(whole)).ok()
 }
 
 fn takes_text(schema: &Value) -> bool {

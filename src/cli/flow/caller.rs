@@ -252,10 +252,11 @@ impl Patience {
                 (self.started.elapsed() < self.people + LIMIT_PATIENCE).then_some(told)
             }
             Code::IdempotencyInProgress => (!self.left_to_run().is_zero()).then_some(KNOCK),
-            // People have enough to decide: that ends when they do.
+            // People have enough to decide: that ends when they do. Each no is a record, so the longer it takes, the
+            // less often it is asked.
             Code::CircuitOpen => {
                 self.idle();
-                (!self.left_for_people().is_zero()).then(|| told.min(POLL / 10))
+                (!self.left_for_people().is_zero()).then(|| told.min((self.started.elapsed() / 4).max(POLL / 10)))
             }
             Code::ShuttingDown => self.knock(),
             _ => None,

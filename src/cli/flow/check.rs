@@ -172,14 +172,18 @@ fn cycles(workflow: &Workflow, faults: &mut Faults) {
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut left: Vec<&Step> = workflow.steps.iter().collect();
     loop {
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            left.into_iter().partition(|step| step.needs.iter().all(|id| done.contains(id.as_str())));
-        if ready.is_empty() {
-            left = waiting;
+        let before = left.len();
+        // What comes later in the file often needs what comes before, so one look is mostly enough.
+        left.retain(|step| {
+            let is_ready = step.needs.iter().all(|id| done.contains(id.as_str()));
+            if is_ready {
+                done.insert(&step.id);
+            }
+            !is_ready
+        });
+        if left.len() == before {
             break;
         }
-        done.extend(ready.iter().map(|step| step.id.as_str()));
-        left = waiting;
     }
     // Whatever is left is in a circle or behind one: follow it until a step comes twice.
     let Some(first) = left.first() else { return };

@@ -139,6 +139,11 @@ impl Workflow {
         Digest::of("toolctl/workflow/v1", &[Canonical::of(&self.document).as_str().as_bytes()])
     }
 
+    /// Whether there are steps that are taken after a failure.
+    pub fn follows_failures(&self) -> bool {
+        self.steps.iter().any(|step| step.section != Section::Step)
+    }
+
     /// The step of this name.
     pub fn step(&self, id: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)

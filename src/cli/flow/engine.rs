@@ -22,6 +22,8 @@ use crate::domain::run::RunVerdict;
 
 /// Calls of one run that are under way at once, over all its steps.
 const MOST_AT_ONCE: usize = 64;
+/// The most that the outputs of one run take, in bytes of JSON: they are all kept while it is under way.
+const MOST_OUTPUT: usize = 512 << 20;
 
 /// What happens while a run is under way.
 pub enum Told<'a> {
@@ -47,6 +49,10 @@ pub struct Engine<'a> {
     /// What is known of steps that are not looked at again.
     settled: Map<String, Value>,
     tell: &'a mut dyn FnMut(&Told<'_>),
+    /// Nobody looks on who could mend what made a step fail.
+    is_alone: bool,
+    /// What the outputs so far take.
+    output: usize,
 }
 
 /// Where a step stands.
@@ -96,7 +102,15 @@ impl<'a> Engine<'a> {
             .iter()
             .map(|step| step.needs.iter().filter_map(|id| places.get(id.as_str()).copied()).collect());
         let needs = needs.collect();
-        Self { workflow, tools, caller, scope, states, needs, settled: begun.settled.clone(), tell }
+        let settled = begun.settled.clone();
+        Self { workflow, tools, caller, scope, states, needs, settled, tell, is_alone: false, output: 0 }
+    }
+
+    /// The same for a run that nobody looks at: a failure ends it, also one that somebody could mend before the run
+    /// is started again.
+    pub const fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
     }
 
     /// Takes every step there is to take.
@@ -127,11 +141,10 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Whether the failure stays one however often the run is started: it is in the record, or there are steps that
-    /// do something about it.
+    /// Whether the failure stays one however often the run is started: it is in the record, there are steps that do
+    /// something about it, or nobody would start it again.
     fn is_final(&self) -> bool {
-        let has_more = self.workflow.steps.iter().any(|step| step.section != Section::Step);
-        has_more || self.reports().any(StepReport::is_final)
+        self.is_alone || self.workflow.follows_failures() || self.reports().any(StepReport::is_final)
     }
 
     /// Tells the daemon how the run ended, with the steps that must not be looked at again.
@@ -274,8 +287,12 @@ impl<'a> Engine<'a> {
         let note = CallNote::of(item, key, &ended);
         match ended {
             Ended::Done(call) => {
-                if let Some(output) = running.outputs.get_mut(item) {
-                    *output = call.output.unwrap_or(Value::Null);
+                let output = call.output.unwrap_or(Value::Null);
+                self.output += work::size(&output);
+                if self.output > MOST_OUTPUT {
+                    running.failed = running.failed.take().or(Some(too_much()));
+                } else if let Some(slot) = running.outputs.get_mut(item) {
+                    *slot = output;
                 }
             }
             Ended::Failed(error, _) => running.failed = running.failed.take().or(Some(error)),
@@ -359,6 +376,11 @@ impl<'a> Engine<'a> {
         });
         Report { state, error, outputs, steps: steps.collect() }
     }
+}
+
+fn too_much() -> CliError {
+    let message = format!("the outputs of this run are more than {MOST_OUTPUT} bytes");
+    CliError::new(Exit::Usage, "expression-failed", message).hint("ask for less, or make several runs of it")
 }
 
 impl Running {

@@ -13,6 +13,7 @@ mod caller;
 mod check;
 pub mod decode;
 pub mod definition;
+mod detach;
 mod draw;
 mod engine;
 mod fault;
@@ -29,4 +30,4 @@ mod tree;
 mod work;
 
 pub use draw::{mermaid, svg};
-pub use run::{Order, plan, run, sound};
+pub use run::{Drive, Order, plan, run, sound};

@@ -111,7 +111,8 @@ impl<'a> Progress<'a> {
             }
             _ => {}
         }
-        if !report.calls.is_empty() && report.calls.iter().all(|call| call.replayed) {
+        let is_done = report.state.is_settled() && !report.calls.is_empty();
+        if is_done && report.calls.iter().all(|call| call.replayed) {
             said.push("done before".to_owned());
         }
         match (&report.error, &report.because) {

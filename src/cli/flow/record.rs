@@ -42,6 +42,8 @@ pub struct Begun {
     pub settled: Map<String, Value>,
     /// It was begun before.
     pub is_old: bool,
+    /// It is left to the daemon.
+    pub is_detached: bool,
 }
 
 /// The run of this id, if it has begun.
@@ -149,7 +151,8 @@ fn read(run: Run, is_old: bool) -> Result<Begun, CliError> {
         .hint("start a new run under another name")
     })?;
     let settled = run.detail.as_ref().and_then(|detail| detail.get("steps")).and_then(Value::as_object).cloned();
-    Ok(Begun { id: run.run, plan, state: run.state, settled: settled.unwrap_or_default(), is_old })
+    let is_detached = run.runner.is_some();
+    Ok(Begun { id: run.run, plan, state: run.state, settled: settled.unwrap_or_default(), is_old, is_detached })
 }
 
 /// Checks that a run is still what it was.

@@ -16,7 +16,7 @@ use super::plan as planned;
 use super::progress::Progress;
 use super::record::{self, Begun, Plan};
 use super::report::{Report, RunState};
-use super::{inputs, load};
+use super::{detach, inputs, load};
 use crate::api::endpoint::Nothing;
 use crate::api::tools;
 use crate::cli::args::Format;
@@ -35,8 +35,22 @@ pub struct Order {
     pub run: Option<String>,
     /// The step from which the run is done again.
     pub from: Option<String>,
-    /// How long people may take.
-    pub people: Duration,
+    /// Who drives it.
+    pub drive: Drive,
+}
+
+/// Who drives a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drive {
+    /// This process.
+    Here {
+        /// How long people may take.
+        people: Duration,
+    },
+    /// The daemon, to which it is left.
+    Detached,
+    /// This process, for the daemon.
+    Owned,
 }
 
 /// Runs a workflow.
@@ -53,13 +67,22 @@ pub fn run(cx: &Context, order: &Order) -> Result<Exit, CliError> {
         (None, Some(known)) => remembered(cx, known)?,
         (None, None) => return Err(nothing_to_run(order)),
     };
-    let caller = Arc::new(Caller { client: cx.shared_client()?, answer_within: cx.deadline(), people: order.people });
+    let people = match order.drive {
+        Drive::Here { people } => people,
+        Drive::Detached => Duration::ZERO,
+        Drive::Owned => detach::PATIENCE,
+    };
+    let caller = Arc::new(Caller { client: cx.shared_client()?, answer_within: cx.deadline(), people });
     let begun = begun(cx, &caller, order, &workflow, known)?;
-    if begun.state == "cancelled" {
+    if begun.state == "cancelled" && order.drive != Drive::Owned {
         return Err(CliError::new(Exit::Conflict, "cancelled", format!("run `{}` was taken back", begun.id))
             .hint("start a new run"));
     }
-    drive(cx, caller, &workflow, &tools, &begun)
+    match order.drive {
+        Drive::Here { .. } => drive(cx, caller, &workflow, &tools, &begun),
+        Drive::Detached => detach::leave(cx, &caller, &workflow, &begun),
+        Drive::Owned => detach::drive(cx, caller, &workflow, &tools, &begun),
+    }
 }
 
 /// Says what a run would ask for, and runs nothing. As a gate it has the exit status of the worst call.
@@ -99,7 +122,9 @@ fn begun(
                 Some(run) => run.clone(),
                 None => {
                     let id = format!("{}-{}", workflow.name, uuid::Uuid::now_v7().simple());
-                    cx.ui.note(&format!("run {id}"));
+                    if order.drive != Drive::Detached {
+                        cx.ui.note(&format!("run {id}"));
+                    }
                     id
                 }
             };
@@ -122,7 +147,10 @@ fn drive(
     tools: &Tools,
     begun: &Begun,
 ) -> Result<Exit, CliError> {
-    let go_on = format!("toolctl run --run {}", begun.id);
+    if begun.is_detached {
+        cx.ui.note(&format!("run {} is left to the daemon; this looks on, and nothing is done twice", begun.id));
+    }
+    let go_on = format!("toolctl {} {}", if begun.is_detached { "runs show" } else { "run --run" }, begun.id);
     let mut progress = Progress::new(&cx.ui, &begun.id, &workflow.steps);
     let report = {
         let mut tell = |told: &Told<'_>| progress.show(told);
@@ -133,13 +161,7 @@ fn drive(
         Ok(report) => report,
         Err(error) if error.exit == Exit::Interrupted => {
             progress.end()?;
-            return Err(CliError::new(
-                Exit::Interrupted,
-                "interrupted",
-                format!("run `{}` was left where it is", begun.id),
-            )
-            .hint("calls that were sent go on without us; nothing is done twice when it goes on")
-            .attempt(go_on));
+            return Err(interrupted(begun));
         }
         Err(error) => return Err(error),
     };
@@ -192,6 +214,17 @@ fn tools(cx: &Context, workflow: &Workflow) -> Result<Tools, CliError> {
         }
     }
     Ok(found)
+}
+
+fn interrupted(begun: &Begun) -> CliError {
+    let error = |message: String| CliError::new(Exit::Interrupted, "interrupted", message);
+    if begun.is_detached {
+        return error(format!("run `{}` goes on without this terminal", begun.id))
+            .attempt(format!("toolctl runs show {}", begun.id));
+    }
+    error(format!("run `{}` was left where it is", begun.id))
+        .hint("calls that were sent go on without us; nothing is done twice when it goes on")
+        .attempt(format!("toolctl run --run {}", begun.id))
 }
 
 fn result(

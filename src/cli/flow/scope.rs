@@ -1,6 +1,7 @@
 //! What expressions see: inputs, steps that are over, the run, and for each item of a list the item.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minijinja::Value as Dynamic;
 use minijinja::value::Serde;
@@ -21,7 +22,8 @@ pub struct Scope {
     /// Steps whose calls are those of an earlier run.
     done_by: BTreeMap<String, String>,
     names: BTreeMap<&'static str, Dynamic>,
-    steps: BTreeMap<String, Dynamic>,
+    /// Shared with the scopes that expressions are in, so that many steps cost no more than few.
+    steps: Arc<BTreeMap<String, Dynamic>>,
 }
 
 impl Scope {
@@ -29,7 +31,7 @@ impl Scope {
     pub fn new(run: &str, workflow: &str, plan: &Plan) -> Self {
         let names = BTreeMap::from([("inputs", Dynamic::from(Serde(&plan.inputs)))]);
         let done_by = plan.done_by.clone();
-        Self { run: run.to_owned(), workflow: workflow.to_owned(), done_by, names, steps: BTreeMap::new() }
+        Self { run: run.to_owned(), workflow: workflow.to_owned(), done_by, names, steps: Arc::default() }
     }
 
     /// The run that makes the calls of a step: this one, or an earlier one that it goes on from.
@@ -43,7 +45,7 @@ impl Scope {
         members.insert("output", dynamic(&report.output));
         members.insert("state", report.state.word().into());
         members.insert("error", report.error.as_ref().map_or(Dynamic::from(()), |error| error.message.as_str().into()));
-        self.steps.insert(report.id.clone(), Dynamic::from_pairs(members));
+        Arc::make_mut(&mut self.steps).insert(report.id.clone(), Dynamic::from_pairs(members));
     }
 
     /// Adds the failure that ended the steps.
@@ -72,7 +74,7 @@ impl Scope {
         let run = step.map_or(self.run.as_str(), |step| self.run_of(step));
         let mut names = self.names.clone();
         names.insert("run", dynamic(&json!({"id": run, "workflow": self.workflow})));
-        names.insert("steps", Dynamic::from_pairs(self.steps.iter().map(|(id, step)| (id.clone(), step.clone()))));
+        names.insert("steps", Dynamic::from_dyn_object(Arc::clone(&self.steps)));
         names
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value as Dynamic};
+use minijinja::{Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior, Value as Dynamic};
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, Span};
@@ -112,12 +112,19 @@ impl Source {
     /// # Errors
     /// In words.
     pub fn value(&self, scope: &Dynamic) -> Result<Dynamic, String> {
-        let value = EXPRESSIONS.compile_expression(&self.text).and_then(|expression| expression.eval(scope.clone()));
+        self.given(EXPRESSIONS.compile_expression(&self.text).and_then(|expression| expression.eval(scope.clone())))
+    }
+
+    fn given(&self, value: Result<Dynamic, Error>) -> Result<Dynamic, String> {
         match value {
             Ok(value) if value.is_undefined() => Err(format!("`{}` is not there", self.text)),
             Ok(value) => Ok(value),
-            Err(error) => Err(format!("`{}`: {}", self.text, words(&error))),
+            Err(error) => Err(self.told(&error)),
         }
+    }
+
+    fn told(&self, error: &Error) -> String {
+        format!("`{}`: {}", self.text, words(error))
     }
 
     /// Whether an expression holds. A text neither holds nor does not: it must be compared.
@@ -130,10 +137,6 @@ impl Source {
             return Err(format!("`{}` gives a text, which is neither true nor false; compare it", self.text));
         }
         Ok(value.is_true())
-    }
-
-    fn rendered(&self, scope: &Dynamic) -> Result<String, String> {
-        EXPRESSIONS.render_str(&self.text, scope.clone()).map_err(|error| format!("`{}`: {}", self.text, words(&error)))
     }
 
     fn references(&self, is_expression: bool) -> BTreeSet<Reference> {
@@ -199,14 +202,28 @@ impl Shape {
     /// # Errors
     /// In words, with the expression that has no value.
     pub fn value(&self, scope: &Dynamic) -> Result<Value, String> {
+        self.ready()?.value(scope)
+    }
+
+    /// The same, made ready to be asked for its value many times.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn ready(&self) -> Result<Ready<'_>, String> {
         Ok(match self {
-            Self::Fixed(value) => value.clone(),
-            Self::Expression(source) => as_json(&source.value(scope)?, source)?,
-            Self::Text(source) => Value::String(source.rendered(scope)?),
-            Self::List(items) => Value::Array(items.iter().map(|item| item.value(scope)).collect::<Result<_, _>>()?),
+            Self::Fixed(value) => Ready::Fixed(value),
+            Self::Expression(source) => {
+                let expression = EXPRESSIONS.compile_expression(&source.text).map_err(|error| source.told(&error))?;
+                Ready::Expression(expression, source)
+            }
+            Self::Text(source) => {
+                let template = EXPRESSIONS.template_from_str(&source.text).map_err(|error| source.told(&error))?;
+                Ready::Text(Box::new(template), source)
+            }
+            Self::List(items) => Ready::List(items.iter().map(Self::ready).collect::<Result<_, _>>()?),
             Self::Table(members) => {
-                let members = members.iter().map(|(name, _, item)| Ok((name.clone(), item.value(scope)?)));
-                Value::Object(members.collect::<Result<Map<_, _>, String>>()?)
+                let members = members.iter().map(|(name, _, item)| Ok((name.as_str(), item.ready()?)));
+                Ready::Table(members.collect::<Result<_, String>>()?)
             }
         })
     }
@@ -249,6 +266,41 @@ impl Shape {
                 Value::Object(members.iter().map(|(name, _, item)| (name.clone(), item.written())).collect())
             }
         }
+    }
+}
+
+/// A [`Shape`] whose expressions are compiled.
+pub enum Ready<'a> {
+    /// It is what it is.
+    Fixed(&'a Value),
+    /// One expression.
+    Expression(Expression<'a, 'a>, &'a Source),
+    /// A text with expressions in it.
+    Text(Box<Template<'a, 'a>>, &'a Source),
+    /// Values in order.
+    List(Vec<Ready<'a>>),
+    /// Values by name.
+    Table(Vec<(&'a str, Ready<'a>)>),
+}
+
+impl Ready<'_> {
+    /// The value in this scope.
+    ///
+    /// # Errors
+    /// In words, with the expression that has no value.
+    pub fn value(&self, scope: &Dynamic) -> Result<Value, String> {
+        Ok(match self {
+            Self::Fixed(value) => (*value).clone(),
+            Self::Expression(expression, source) => as_json(&source.given(expression.eval(scope.clone()))?, source)?,
+            Self::Text(template, source) => {
+                Value::String(template.render(scope.clone()).map_err(|error| source.told(&error))?)
+            }
+            Self::List(items) => Value::Array(items.iter().map(|item| item.value(scope)).collect::<Result<_, _>>()?),
+            Self::Table(members) => {
+                let members = members.iter().map(|(name, item)| Ok(((*name).to_owned(), item.value(scope)?)));
+                Value::Object(members.collect::<Result<Map<_, _>, String>>()?)
+            }
+        })
     }
 }
 

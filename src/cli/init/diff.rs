@@ -19,14 +19,30 @@ pub struct Side<'a> {
     pub shown: &'a str,
 }
 
-/// The unified difference, coloured by `paint`; empty when there is none.
+/// The unified difference, coloured by `paint`; empty when there is none. Long lines are cut.
 pub fn unified(name: &str, old: Side<'_>, new: Side<'_>, paint: impl Fn(Tone, &str) -> String) -> String {
+    difference(name, old, new, AROUND, narrow, paint)
+}
+
+/// Everything that is new or old, whole: for what somebody is to agree to.
+pub fn whole(name: &str, old: Side<'_>, new: Side<'_>, paint: impl Fn(Tone, &str) -> String) -> String {
+    difference(name, old, new, usize::MAX / 4, |line| escape_untrusted(line.trim_end_matches(['\n', '\r'])), paint)
+}
+
+fn difference(
+    name: &str,
+    old: Side<'_>,
+    new: Side<'_>,
+    around: usize,
+    fit: impl Fn(&str) -> String,
+    paint: impl Fn(Tone, &str) -> String,
+) -> String {
     let lines = |text| str::split_inclusive(text, '\n').collect::<Vec<&str>>();
     let (old_lines, new_lines) = (lines(old.text), lines(new.text));
     let (old_shown, new_shown) = (lines(old.shown), lines(new.shown));
     let diff = TextDiff::from_slices(&old_lines, &new_lines);
     let mut unified = diff.unified_diff();
-    let unified = unified.context_radius(AROUND);
+    let unified = unified.context_radius(around);
     let mut out = String::new();
     for hunk in unified.iter_hunks() {
         if out.is_empty() {
@@ -38,7 +54,7 @@ pub fn unified(name: &str, old: Side<'_>, new: Side<'_>, paint: impl Fn(Tone, &s
         for change in hunk.iter_changes() {
             let new = change.new_index().and_then(|number| new_shown.get(number));
             let line = new.or_else(|| change.old_index().and_then(|number| old_shown.get(number)));
-            let text = narrow(line.copied().unwrap_or_default());
+            let text = fit(line.copied().unwrap_or_default());
             out.push_str(&match change.tag() {
                 ChangeTag::Equal => format!(" {text}"),
                 ChangeTag::Insert => paint(Tone::Good, &format!("+{text}")),

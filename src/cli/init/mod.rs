@@ -9,6 +9,7 @@ pub mod diff;
 pub mod edit;
 pub mod entry;
 pub mod file;
+pub mod foreign;
 pub mod key;
 pub mod place;
 pub mod plan;

@@ -10,10 +10,11 @@ use super::tool::{Desk, nothing};
 use super::written::ToolTable;
 use crate::domain::json;
 use crate::domain::tool::command::Form;
+use crate::domain::tool::path;
 use crate::guard::schema::OutputSchema;
 
 /// What a line of the short form may say: JSON Schema (2020-12), and `required = true`.
-const KEYWORDS: &[&str] = &[
+pub const KEYWORDS: &[&str] = &[
     "type",
     "description",
     "title",
@@ -38,6 +39,30 @@ const KEYWORDS: &[&str] = &[
     "additionalProperties",
     "required",
     "writeOnly",
+    "path_under",
+];
+
+/// Forms of text that are checked (JSON Schema 2020-12 section 7.3); another word would check nothing.
+const FORMATS: &[&str] = &[
+    "date",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
 ];
 
 /// The schema of a tool's arguments.
@@ -51,7 +76,10 @@ pub fn input(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
             );
             return None;
         }
-        (Some(_), None) => return short(desk, table),
+        (Some(short_form), None) => {
+            let schema = short(desk, table)?;
+            return only_here(desk, table, &schema, short_form.span()).then_some(schema);
+        }
         (None, Some(input)) => (written(desk, input)?, input.span()),
         (None, None) => return Some(nothing()),
     };
@@ -60,17 +88,31 @@ pub fn input(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
         desk.wrong(place, "the arguments of a tool are an object", Some(hint));
         return None;
     }
-    must_be_schema(desk, &schema, place)
+    let is_plain = only_here(desk, table, &schema, place.clone());
+    must_be_schema(desk, &schema, place).filter(|_| is_plain)
 }
 
-/// The schema of a tool's output: what was written, or what its form gives anyway.
-pub fn output(desk: &mut Desk<'_>, table: Option<&Spanned<Value>>, form: Form) -> Value {
+/// Whether the paths of a schema are in folders, and whoever runs the tool looks where they lead.
+fn only_here(desk: &mut Desk<'_>, table: &ToolTable, schema: &Value, place: Range<usize>) -> bool {
+    let paths = path::declared(schema);
+    if let Some(root) = paths.values().find(|root| !root.to_str().is_some_and(is_root)) {
+        desk.wrong(place.clone(), format!("`{}` is no whole path of a folder", root.display()), None);
+    }
+    if !paths.is_empty() && table.command.is_none() {
+        desk.wrong(place, "only the arguments of a command can be paths of this machine", None);
+        return false;
+    }
+    paths.values().all(|root| root.to_str().is_some_and(is_root))
+}
+
+/// The schema of a tool's output: what was written, or what its form gives anyway. `to_say` makes it JSON.
+pub fn output(desk: &mut Desk<'_>, table: Option<&Spanned<Value>>, form: Form, to_say: &str) -> Value {
     let usual = match form {
         Form::Json => json!({"type": "object"}),
         Form::Text => json!({
             "type": "object", "required": ["text"],
             "properties": {
-                "text": {"type": "string", "description": "What the program printed."},
+                "text": {"type": "string", "description": "What it answered."},
                 "base64": {"type": "string", "description": "Its bytes, where they are not UTF-8."},
             },
         }),
@@ -81,8 +123,8 @@ pub fn output(desk: &mut Desk<'_>, table: Option<&Spanned<Value>>, form: Form) -
     };
     let Some(table) = table else { return usual };
     if form != Form::Json {
-        let hint = "say output = \"json\" under [tool.command], or leave the schema out".to_owned();
-        desk.wrong(table.span(), "only the output of a command that prints JSON has a schema of its own", Some(hint));
+        let hint = format!("say {to_say}, or leave the schema out");
+        desk.wrong(table.span(), "only an output that is JSON has a schema of its own", Some(hint));
         return usual;
     }
     let Some(schema) = written(desk, table) else { return usual };
@@ -111,6 +153,11 @@ fn written(desk: &mut Desk<'_>, table: &Spanned<Value>) -> Option<Value> {
     }
 }
 
+/// A whole path that is written plainly.
+fn is_root(root: &str) -> bool {
+    root.starts_with('/') && !root.split('/').any(|part| matches!(part, "." | ".."))
+}
+
 fn must_be_schema(desk: &mut Desk<'_>, schema: &Value, place: Range<usize>) -> Option<Value> {
     match OutputSchema::compile(schema) {
         Ok(_) => Some(schema.clone()),
@@ -137,6 +184,18 @@ fn short(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
             match (word, value.get_ref()) {
                 ("required", Value::Bool(true)) => required.push(name.clone()),
                 ("required", Value::Bool(false)) => {}
+                ("path_under", Value::String(root)) if is_root(root) => {
+                    property.insert(path::KEYWORD.to_owned(), json!(root));
+                }
+                ("path_under", _) => {
+                    let hint = "write the whole path of a folder: path_under = \"/srv/data\"".to_owned();
+                    desk.wrong(value.span(), "this is no folder that a path could be in", Some(hint));
+                }
+                ("format", Value::String(format)) if !FORMATS.contains(&format.as_str()) => {
+                    let near = crate::pipeline::rulebook::nearest(format, FORMATS.iter().copied());
+                    let hint = near.map(|near| format!("did you mean `{near}`?"));
+                    desk.wrong(value.span(), format!("there is no format `{format}`"), hint);
+                }
                 // A whole value or none: a pattern that matches somewhere inside lets everything in.
                 ("pattern", Value::String(pattern)) => {
                     property.insert(word.to_owned(), json!(format!("^(?:{pattern})$")));
@@ -145,6 +204,15 @@ fn short(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
                     property.insert(word.to_owned(), value.clone());
                 }
             }
+        }
+        let is_path = property.contains_key(path::KEYWORD);
+        if is_path && !matches!(property.get("type").and_then(Value::as_str), Some("string" | "array")) {
+            let hint = "say type = \"string\", or \"array\" with items = { type = \"string\" }".to_owned();
+            desk.wrong(
+                line.span(),
+                format!("the argument `{name}` is a path and so text, or a list of texts"),
+                Some(hint),
+            );
         }
         if !["type", "enum", "const"].iter().any(|keyword| property.contains_key(*keyword)) {
             let hint = "say type = \"string\", \"integer\", \"number\", \"boolean\" or \"array\"".to_owned();

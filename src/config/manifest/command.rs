@@ -1,22 +1,25 @@
 //! The part of a tool that says which program runs it, and with what.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use toml::Spanned;
 
 use super::interpreter;
 use super::tool::Desk;
-use super::written::{CommandTable, ElementTable, LimitsTable, SandboxTable, VariableTable};
+use super::written::{CommandTable, ElementTable, LimitsTable, RetryTable, SandboxTable, SecretAs, VariableTable};
 use crate::domain::tool::command::{
-    CommandAction, Exits, Input, Limits, Pinned, Sandbox, SandboxLevel, Variable, is_forbidden,
+    CommandAction, Exits, Input, Limits, Pinned, Retry, Sandbox, SandboxLevel, Variable, is_forbidden,
 };
+use crate::domain::tool::path;
 use crate::domain::tool::template::{Element, Piece, Text};
 use crate::pipeline::rulebook::nearest;
 
 /// The longest time between SIGTERM and SIGKILL, in milliseconds.
 const LONGEST_GRACE: u64 = 300_000;
+/// How often a command that fails for now may be started.
+const MOST_ATTEMPTS: u32 = 10;
 
 /// Reads `[tool.command]`; `input` is the schema of the arguments.
 pub fn read(desk: &mut Desk<'_>, table: &Spanned<CommandTable>, input: &Value) -> Option<CommandAction> {
@@ -56,6 +59,7 @@ pub fn read(desk: &mut Desk<'_>, table: &Spanned<CommandTable>, input: &Value) -
         folder,
         environment,
         limits,
+        paths: paths(desk, table, input, &sandbox),
         sandbox,
         allow_interpreter: table.allow_interpreter,
     })
@@ -136,7 +140,8 @@ fn check(
     }
 }
 
-fn no_argument(desk: &mut Desk<'_>, span: std::ops::Range<usize>, name: &str, input: &Value) {
+/// An argument that the tool does not have.
+pub(super) fn no_argument(desk: &mut Desk<'_>, span: std::ops::Range<usize>, name: &str, input: &Value) {
     let known = input.get("properties").and_then(Value::as_object);
     let names = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
     let hint = match nearest(name, names) {
@@ -161,11 +166,13 @@ fn not_used(desk: &mut Desk<'_>, table: &CommandTable, input: &Value, used: &BTr
     }
 }
 
-fn property<'a>(input: &'a Value, name: &str) -> Option<&'a Value> {
+/// The schema of an argument.
+pub(super) fn property<'a>(input: &'a Value, name: &str) -> Option<&'a Value> {
     input.get("properties")?.get(name)
 }
 
-fn kinds(property: &Value) -> Vec<String> {
+/// The types that it names.
+pub(super) fn kinds(property: &Value) -> Vec<String> {
     match property.get("type") {
         Some(Value::String(kind)) => vec![kind.clone()],
         Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect(),
@@ -217,8 +224,8 @@ fn variables(
     table: &CommandTable,
     input: &Value,
     used: &mut BTreeSet<String>,
-) -> std::collections::BTreeMap<String, Variable> {
-    let mut all = std::collections::BTreeMap::new();
+) -> BTreeMap<String, Variable> {
+    let mut all = BTreeMap::new();
     for (name, written) in &table.environment {
         let word = name.get_ref();
         let fits = !word.starts_with(|sign: char| sign.is_ascii_digit())
@@ -247,7 +254,11 @@ fn variables(
             },
             VariableTable::Secret(secret) => match secret.secret.get_ref().parse() {
                 Ok(reference) => {
-                    all.insert(word.clone(), Variable::Secret(reference));
+                    let variable = match secret.r#as {
+                        SecretAs::Value => Variable::Secret(reference),
+                        SecretAs::File => Variable::SecretFile(reference),
+                    };
+                    all.insert(word.clone(), variable);
                 }
                 Err(error) => {
                     let error: crate::domain::tool::command::NotASecretRef = error;
@@ -264,7 +275,12 @@ fn exits(desk: &mut Desk<'_>, table: &CommandTable, place: std::ops::Range<usize
         success: table.success_exit.clone().unwrap_or_else(|| Exits::default().success),
         no_effect: table.no_effect_exit.clone(),
         temporary: table.tempfail_exit.clone(),
+        retry: table.retry.as_ref().map(|written| retry(desk, written)),
     };
+    if let (Some(written), true) = (&table.retry, exits.temporary.is_empty()) {
+        let hint = "name the statuses: tempfail_exit = [75]".to_owned();
+        desk.wrong(written.span(), "no exit status says that it failed for now", Some(hint));
+    }
     let lists = [&exits.success, &exits.no_effect, &exits.temporary];
     for (at, list) in lists.iter().enumerate() {
         for status in list.iter() {
@@ -274,6 +290,16 @@ fn exits(desk: &mut Desk<'_>, table: &CommandTable, place: std::ops::Range<usize
         }
     }
     exits
+}
+
+fn retry(desk: &mut Desk<'_>, written: &Spanned<RetryTable>) -> Retry {
+    let (table, usual) = (written.get_ref(), Retry::default());
+    let attempts = table.attempts.unwrap_or(usual.attempts);
+    if !(1..=MOST_ATTEMPTS).contains(&attempts) {
+        desk.wrong(written.span(), format!("there are 1 to {MOST_ATTEMPTS} attempts"), None);
+    }
+    let wait_ms = table.wait.map_or(usual.wait_ms, |span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX));
+    Retry { attempts, wait_ms }
 }
 
 fn limits(desk: &mut Desk<'_>, table: &LimitsTable, place: std::ops::Range<usize>) -> Limits {
@@ -309,9 +335,23 @@ fn sandbox(desk: &mut Desk<'_>, table: Option<&SandboxTable>) -> Sandbox {
     Sandbox { level, read, write, network: table.network.clone(), best_effort: table.best_effort }
 }
 
-fn absolute(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<std::path::PathBuf> {
+/// Arguments that are paths; the command must be able to read what they name.
+fn paths(desk: &mut Desk<'_>, table: &CommandTable, input: &Value, sandbox: &Sandbox) -> BTreeMap<String, PathBuf> {
+    let paths = path::declared(input);
+    for (name, root) in &paths {
+        let listed = sandbox.read.iter().chain(&sandbox.write).any(|listed| root.starts_with(listed));
+        if sandbox.level == SandboxLevel::Files && !listed {
+            let message = format!("the argument `{name}` is a path in a folder that the sandbox does not let it read");
+            let hint = format!("list it: read = [\"{}\"], or under write", root.display());
+            desk.warn(table.program.span(), message, Some(hint));
+        }
+    }
+    paths
+}
+
+fn absolute(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<PathBuf> {
     let written = written?;
-    let path = std::path::PathBuf::from(written.get_ref());
+    let path = PathBuf::from(written.get_ref());
     if !path.is_absolute() {
         desk.wrong(written.span(), format!("`{}` is not an absolute path", written.get_ref()), None);
         return None;

@@ -3,10 +3,12 @@
 
 mod arguments;
 mod command;
+mod http;
 mod interpreter;
 mod program;
 mod schema;
 mod tool;
+mod upstream;
 mod written;
 
 use std::collections::BTreeMap;
@@ -19,14 +21,17 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::domain::id::ToolName;
-use crate::domain::tool::{BUILT_IN, Tool};
+use crate::domain::tool::upstream::Upstream;
+use crate::domain::tool::{BUILT_IN, EffectClass, Tool};
+use crate::guard::policy::GROUPS;
 
+pub use self::arguments::KEYWORDS as SHORT_FORM;
 use self::program::Programs;
 pub use self::schema::schema;
 pub use crate::pipeline::rulebook::nearest;
 
 /// The most bytes of one file.
-const MOST_BYTES: u64 = 1 << 20;
+pub const MOST_BYTES: u64 = 1 << 20;
 /// The most tools of all files.
 pub const MOST_TOOLS: usize = 10_000;
 
@@ -56,6 +61,21 @@ pub struct Manifest {
     pub switch: Option<Range<usize>>,
 }
 
+/// One server of a file.
+#[derive(Debug, Clone)]
+pub struct UpstreamManifest {
+    /// What is declared of it.
+    pub upstream: Upstream,
+    /// Whether it is to be used.
+    pub enabled: bool,
+    /// The file.
+    pub file: PathBuf,
+    /// The name in the file's text.
+    pub place: Range<usize>,
+    /// The value of `enabled` in the file's text, if it is there.
+    pub switch: Option<Range<usize>>,
+}
+
 /// One example of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
@@ -70,6 +90,8 @@ pub struct Example {
 pub struct Manifests {
     /// The tools, by file and place.
     pub tools: Vec<Manifest>,
+    /// The servers, by file and place.
+    pub upstreams: Vec<UpstreamManifest>,
     /// What is not wrong, but probably not meant.
     pub warnings: Vec<Problem>,
 }
@@ -195,22 +217,34 @@ pub fn load(sources: &[Source]) -> Result<Manifests, Problems> {
     for source in sources {
         match written::read(source) {
             Ok(tables) => {
-                for table in tables {
+                for table in tables.tools {
                     let read = tool::read(source, table, &mut programs);
                     problems.extend(read.problems);
                     all.warnings.extend(read.warnings);
                     all.tools.extend(read.manifest);
+                }
+                for table in tables.upstreams {
+                    let read = upstream::read(source, table, &mut programs);
+                    problems.extend(read.problems);
+                    all.warnings.extend(read.warnings);
+                    all.upstreams.extend(read.manifest);
                 }
             }
             Err(problem) => problems.push(problem),
         }
     }
     problems.extend(names_taken_twice(sources, &all.tools));
-    problems.extend(helpers_missing(sources, &all.tools));
+    problems.extend(servers_taken_twice(sources, &all));
+    problems.extend(helpers_missing(sources, &all));
     if let (Some(source), true) = (sources.last(), all.tools.len() > MOST_TOOLS) {
         problems.push(Problem::new(source, None, format!("there are more than {MOST_TOOLS} tools")));
     }
     if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
+}
+
+/// Whether no tool of an operator's own may have this name, whatever else there is.
+pub fn is_taken(name: &str) -> bool {
+    BUILT_IN.contains(&name) || GROUPS.contains(&name) || name.starts_with(tool::RESERVED)
 }
 
 /// Names that two tools have, or that are taken.
@@ -224,6 +258,9 @@ fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
         if BUILT_IN.contains(&name.as_str()) {
             let problem = problem(format!("`{name}` is the name of a tool that is built in"));
             problems.push(problem.hint("choose another name"));
+        } else if GROUPS.contains(&name.as_str()) {
+            let problem = problem(format!("policies use `{name}` for a group of tools"));
+            problems.push(problem.hint("choose another name"));
         } else if let Some(first) = seen.get(name) {
             let text = sources.iter().find(|source| source.path == first.file);
             let first = text.map(|source| Problem::new(source, first.place.clone(), "").place()).unwrap_or_default();
@@ -236,21 +273,79 @@ fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
     problems
 }
 
-/// Probes and previews that are no read-only tools.
-fn helpers_missing(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
+/// Servers of one name, and tools that have a name of theirs.
+fn servers_taken_twice(sources: &[Source], all: &Manifests) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for manifest in tools {
-        let extras = &manifest.tool.extras;
-        let Some(source) = sources.iter().find(|source| source.path == manifest.file) else { continue };
+    for (at, server) in all.upstreams.iter().enumerate() {
+        let name = &server.upstream.name;
+        if let Some(source) = sources.iter().find(|source| source.path == server.file)
+            && all.upstreams.iter().take(at).any(|other| other.upstream.name == *name)
+        {
+            let problem = Problem::new(source, server.place.clone(), format!("two servers are named `{name}`"));
+            problems.push(problem.hint("rename this one"));
+        }
+    }
+    for manifest in &all.tools {
+        let Some((before, _)) = manifest.tool.name.as_str().split_once('.') else { continue };
+        if let Some(source) = sources.iter().find(|source| source.path == manifest.file)
+            && all.upstreams.iter().any(|server| server.upstream.name.as_str() == before)
+        {
+            let message = format!("names that begin with `{before}.` are those of the server `{before}`");
+            problems.push(Problem::new(source, manifest.place.clone(), message).hint("choose another name"));
+        }
+    }
+    problems
+}
+
+/// A tool that another one names.
+enum Helper {
+    /// It only reads.
+    Reads,
+    /// It does not.
+    Acts,
+    /// There is none.
+    Missing,
+}
+
+impl Manifests {
+    fn helper(&self, name: &ToolName) -> Helper {
+        let own = self.tools.iter().find(|other| other.tool.name == *name).map(|other| other.tool.is_read_only());
+        let (server, tool) = name.as_str().split_once('.').unwrap_or_default();
+        let server = self.upstreams.iter().find(|other| other.upstream.name.as_str() == server);
+        // What a server lists is known later; what only reads is what the operator says.
+        let declared = server
+            .and_then(|server| server.upstream.declared.get(tool))
+            .map(|said| said.effect == Some(EffectClass::ReadOnly));
+        match own.or(declared) {
+            Some(true) => Helper::Reads,
+            Some(false) => Helper::Acts,
+            None => Helper::Missing,
+        }
+    }
+}
+
+/// Probes and previews that are no read-only tools.
+fn helpers_missing(sources: &[Source], all: &Manifests) -> Vec<Problem> {
+    let own = all.tools.iter().map(|one| (&one.file, &one.place, one.tool.name.to_string(), &one.tool.extras));
+    let theirs = all.upstreams.iter().flat_map(|server| {
+        server.upstream.declared.iter().map(move |(tool, said)| {
+            (&server.file, &server.place, format!("{}.{tool}", server.upstream.name), &said.extras)
+        })
+    });
+    let mut problems = Vec::new();
+    for (file, place, asking, extras) in own.chain(theirs) {
+        let Some(source) = sources.iter().find(|source| source.path == *file) else { continue };
         for (role, name) in [("probe", &extras.probe), ("preview", &extras.preview)] {
             let Some(name) = name else { continue };
-            let message = match tools.iter().find(|other| other.tool.name == *name) {
-                Some(other) if other.tool.is_read_only() => continue,
-                Some(_) => format!("the {role} `{name}` must be a tool that only reads (effect = \"readonly\")"),
-                None if BUILT_IN.contains(&name.as_str()) => format!("the {role} `{name}` must be a tool of your own"),
-                None => format!("there is no tool `{name}` to be the {role} of `{}`", manifest.tool.name),
+            let message = match all.helper(name) {
+                Helper::Reads => continue,
+                Helper::Acts => format!("the {role} `{name}` must be a tool that only reads (effect = \"readonly\")"),
+                Helper::Missing if BUILT_IN.contains(&name.as_str()) => {
+                    format!("the {role} `{name}` must be a tool of your own")
+                }
+                Helper::Missing => format!("there is no tool `{name}` to be the {role} of `{asking}`"),
             };
-            problems.push(Problem::new(source, manifest.place.clone(), message));
+            problems.push(Problem::new(source, place.clone(), message));
         }
     }
     problems

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::program::Programs;
 use super::written::ToolTable;
-use super::{Example, Manifest, Problem, Source, arguments, command};
+use super::{Example, Manifest, Problem, Source, arguments, command, http};
 use crate::domain::id::ToolName;
 use crate::domain::tool::{Action, EffectClass, Extras, Risk, Tool};
 use crate::guard::schema::OutputSchema;
@@ -22,7 +22,7 @@ const MOST_OUTPUT: u64 = 64 << 20;
 /// How much output is kept when the file does not say.
 const OUTPUT: usize = 1 << 20;
 /// Begins names that are ours.
-const RESERVED: &str = "toolctl_";
+pub const RESERVED: &str = "toolctl_";
 /// The longest title and description, in characters.
 const LONGEST_TEXT: usize = 4_096;
 
@@ -94,13 +94,7 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
     let timeout = timeout(desk, table.timeout.as_ref());
     let output_limit = output_limit(desk, table.output_limit.as_ref());
     let input_schema = arguments::input(desk, &table)?;
-    let Some(written) = &table.command else {
-        let hint = "say what runs it: [tool.command] with program = \"…\"".to_owned();
-        desk.wrong(place, "nothing runs this tool", Some(hint));
-        return None;
-    };
-    let action = command::read(desk, written, &input_schema)?;
-    let output_schema = arguments::output(desk, table.output.as_ref(), action.output);
+    let (action, output_schema) = action(desk, &table, &input_schema, effect)?;
     let destructive = table.destructive.as_ref().map_or(!reads, |said| *said.get_ref());
     if let (true, Some(said)) = (reads && destructive, &table.destructive) {
         desk.wrong(
@@ -109,7 +103,10 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
             Some("say destructive = false, or another effect".to_owned()),
         );
     }
-    if action.allow_interpreter && !destructive {
+    if let Action::Command(command) = &action
+        && command.allow_interpreter
+        && !destructive
+    {
         let (message, hint) = if reads {
             (
                 "a command that runs what a caller sends does not only read",
@@ -121,25 +118,9 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
         let place = table.destructive.as_ref().map_or(place.clone(), Spanned::span);
         desk.wrong(place, message, Some(hint.to_owned()));
     }
-    if effect != EffectClass::Keyed
-        && let Some(window) = &table.dedupe_window
-    {
-        desk.wrong(
-            window.span(),
-            "only a keyed tool has a dedupe window",
-            Some("say effect = \"keyed\", or leave it out".to_owned()),
-        );
-    }
-    for pointer in &table.idempotency_ignore {
-        if !pointer.get_ref().starts_with('/') {
-            desk.wrong(
-                pointer.span(),
-                format!("`{}` is not a JSON Pointer", pointer.get_ref()),
-                Some("write /name".to_owned()),
-            );
-        }
-    }
+    repeats(desk, effect, table.dedupe_window.as_ref(), &table.idempotency_ignore);
     let (probe, preview) = (other(desk, table.probe.as_ref()), other(desk, table.preview.as_ref()));
+    let preview_varies = varies(desk, preview.as_ref(), table.preview_varies.as_ref());
     let examples: Vec<Example> = table
         .example
         .iter()
@@ -156,7 +137,7 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
     let tool = Tool {
         title: table.title.unwrap_or_default(),
         description: table.description.into_inner(),
-        action: Action::Command(Box::new(action)),
+        action,
         effect,
         destructive,
         open_world: table.open_world.unwrap_or(true),
@@ -176,6 +157,7 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
             dedupe_window: table.dedupe_window.map(|window| window.into_inner().0),
             probe,
             preview,
+            preview_varies,
             tags: table.tags,
         },
         name: name?,
@@ -183,6 +165,65 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
     let switch = table.enabled.as_ref().map(Spanned::span);
     let enabled = table.enabled.is_none_or(Spanned::into_inner);
     Some(Manifest { tool, enabled, examples, file: desk.source.path.clone(), place, switch })
+}
+
+/// What is said about sending a call again.
+pub(super) fn repeats(
+    desk: &mut Desk<'_>,
+    effect: EffectClass,
+    window: Option<&Spanned<crate::config::file::Span>>,
+    ignored: &[Spanned<String>],
+) {
+    if effect != EffectClass::Keyed
+        && let Some(window) = window
+    {
+        desk.wrong(
+            window.span(),
+            "only a keyed tool has a dedupe window",
+            Some("say effect = \"keyed\", or leave it out".to_owned()),
+        );
+    }
+    for pointer in ignored {
+        if !pointer.get_ref().starts_with('/') {
+            desk.wrong(
+                pointer.span(),
+                format!("`{}` is not a JSON Pointer", pointer.get_ref()),
+                Some("write /name".to_owned()),
+            );
+        }
+    }
+}
+
+/// What runs it, and the schema of what that gives.
+fn action(desk: &mut Desk<'_>, table: &ToolTable, input: &Value, effect: EffectClass) -> Option<(Action, Value)> {
+    let output = table.output.as_ref();
+    match (&table.command, &table.http) {
+        (Some(written), None) => {
+            let command = command::read(desk, written, input)?;
+            let output = arguments::output(desk, output, command.output, "output = \"json\" under [tool.command]");
+            Some((Action::Command(Box::new(command)), output))
+        }
+        (None, Some(written)) => {
+            let http = http::read(desk, written, input, effect)?;
+            let to_say = "form = \"json\" under [tool.http.response]";
+            let output = arguments::output(desk, output, http.reading.form, to_say);
+            Some((Action::Http(Box::new(http)), output))
+        }
+        (Some(_), Some(second)) => {
+            desk.wrong(
+                second.span(),
+                "a tool is run by one thing",
+                Some("keep [tool.command] or [tool.http]".to_owned()),
+            );
+            None
+        }
+        (None, None) => {
+            let hint =
+                "say what runs it: [tool.command] with program = \"…\", or [tool.http] with url = \"…\"".to_owned();
+            desk.wrong(table.name.span(), "nothing runs this tool", Some(hint));
+            None
+        }
+    }
 }
 
 fn name(desk: &mut Desk<'_>, written: &Spanned<String>) -> Option<ToolName> {
@@ -199,7 +240,7 @@ fn name(desk: &mut Desk<'_>, written: &Spanned<String>) -> Option<ToolName> {
     }
 }
 
-fn other(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<ToolName> {
+pub(super) fn other(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<ToolName> {
     let written = written?;
     match written.get_ref().parse() {
         Ok(name) => Some(name),
@@ -211,7 +252,7 @@ fn other(desk: &mut Desk<'_>, written: Option<&Spanned<String>>) -> Option<ToolN
     }
 }
 
-fn timeout(desk: &mut Desk<'_>, written: Option<&Spanned<crate::config::file::Span>>) -> Duration {
+pub(super) fn timeout(desk: &mut Desk<'_>, written: Option<&Spanned<crate::config::file::Span>>) -> Duration {
     let Some(written) = written else { return TIMEOUT };
     let span = written.get_ref().0;
     if span > LONGEST_TIMEOUT {
@@ -220,7 +261,7 @@ fn timeout(desk: &mut Desk<'_>, written: Option<&Spanned<crate::config::file::Sp
     span
 }
 
-fn output_limit(desk: &mut Desk<'_>, written: Option<&Spanned<super::written::Size>>) -> usize {
+pub(super) fn output_limit(desk: &mut Desk<'_>, written: Option<&Spanned<super::written::Size>>) -> usize {
     let Some(written) = written else { return OUTPUT };
     let size = written.get_ref().0;
     if size == 0 || size > MOST_OUTPUT {
@@ -232,4 +273,12 @@ fn output_limit(desk: &mut Desk<'_>, written: Option<&Spanned<super::written::Si
 /// The schema of no arguments at all.
 pub fn nothing() -> Value {
     json!({"type": "object", "properties": {}, "additionalProperties": false})
+}
+
+/// Whether what the preview says changes by itself.
+pub fn varies(desk: &mut Desk<'_>, preview: Option<&ToolName>, written: Option<&Spanned<bool>>) -> bool {
+    if let (None, Some(said)) = (preview, written) {
+        desk.wrong(said.span(), "there is no preview that could vary", Some("name it: preview = \"…\"".to_owned()));
+    }
+    written.is_some_and(|said| *said.get_ref())
 }

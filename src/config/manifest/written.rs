@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use toml::Spanned;
 
+use super::http::written::HttpTable;
 use super::{Problem, Source};
 use crate::config::file::{Span, nearest};
 use crate::domain::tool::command::{Form, Input, SandboxLevel};
@@ -18,7 +19,17 @@ use crate::domain::tool::{EffectClass, Risk};
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    tool: OneOrMany<Spanned<ToolTable>>,
+    tool: Option<OneOrMany<Spanned<ToolTable>>>,
+    upstream: Option<OneOrMany<Spanned<UpstreamTable>>>,
+}
+
+/// What one file holds.
+#[derive(Debug)]
+pub struct Tables {
+    /// `[tool]` or `[[tool]]`.
+    pub tools: Vec<Spanned<ToolTable>>,
+    /// `[upstream]` or `[[upstream]]`.
+    pub upstreams: Vec<Spanned<UpstreamTable>>,
 }
 
 /// `[tool]` or `[[tool]]`.
@@ -40,6 +51,7 @@ pub struct ToolTable {
     pub dedupe_window: Option<Spanned<Span>>,
     pub probe: Option<Spanned<String>>,
     pub preview: Option<Spanned<String>>,
+    pub preview_varies: Option<Spanned<bool>>,
     #[serde(default)]
     pub tags: Vec<String>,
     pub arguments: Option<Spanned<BTreeMap<String, Spanned<ArgumentTable>>>>,
@@ -48,6 +60,7 @@ pub struct ToolTable {
     #[serde(default)]
     pub example: Vec<Spanned<ExampleTable>>,
     pub command: Option<Spanned<CommandTable>>,
+    pub http: Option<Spanned<HttpTable>>,
 }
 
 /// One line of `[tool.arguments]`: JSON Schema's words, each with its place.
@@ -77,6 +90,7 @@ pub struct CommandTable {
     pub no_effect_exit: Vec<u8>,
     #[serde(default)]
     pub tempfail_exit: Vec<u8>,
+    pub retry: Option<Spanned<RetryTable>>,
     pub folder: Option<Spanned<String>>,
     #[serde(default)]
     pub environment: BTreeMap<Spanned<String>, Spanned<VariableTable>>,
@@ -104,7 +118,7 @@ pub struct WhenTable {
     pub then: Vec<Spanned<ElementTable>>,
 }
 
-/// One variable: text, or `{ secret = "env:NAME" }`.
+/// One variable: text, or `{ secret = "env:NAME" }`, perhaps with `as = "file"`.
 #[derive(Debug)]
 pub enum VariableTable {
     /// A template.
@@ -113,11 +127,32 @@ pub enum VariableTable {
     Secret(SecretTable),
 }
 
-/// `{ secret = "env:NAME" }`
+/// `{ secret = "env:NAME", as = "file" }`
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretTable {
     pub secret: Spanned<String>,
+    #[serde(default)]
+    pub r#as: SecretAs,
+}
+
+/// How a program is given a secret.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecretAs {
+    /// The variable holds it.
+    #[default]
+    Value,
+    /// The variable holds the path of a file that holds it.
+    File,
+}
+
+/// `retry = { attempts = 3, wait = "250ms" }`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetryTable {
+    pub attempts: Option<u32>,
+    pub wait: Option<Span>,
 }
 
 /// `[tool.command.limits]`
@@ -147,23 +182,82 @@ pub struct SandboxTable {
     pub best_effort: bool,
 }
 
+/// `[upstream]` or `[[upstream]]`.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamTable {
+    pub name: Spanned<String>,
+    pub enabled: Option<Spanned<bool>>,
+    pub command: Option<Spanned<Vec<Spanned<String>>>>,
+    pub folder: Option<Spanned<String>>,
+    #[serde(default)]
+    pub environment: BTreeMap<Spanned<String>, Spanned<VariableTable>>,
+    pub url: Option<Spanned<String>>,
+    pub auth: Option<Spanned<AuthTable>>,
+    #[serde(default)]
+    pub headers: BTreeMap<Spanned<String>, Spanned<VariableTable>>,
+    #[serde(default)]
+    pub allow: Vec<Spanned<String>>,
+    pub timeout: Option<Spanned<Span>>,
+    pub start_timeout: Option<Spanned<Span>>,
+    pub output_limit: Option<Spanned<Size>>,
+    pub concurrency: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub include: Vec<String>,
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    #[serde(default)]
+    pub tools: BTreeMap<Spanned<String>, Spanned<DeclaredTable>>,
+}
+
+/// `auth = { bearer = "env:NAME" }`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthTable {
+    pub bearer: Spanned<String>,
+}
+
+/// `[upstream.tools.NAME]`
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclaredTable {
+    pub effect: Option<EffectClass>,
+    pub destructive: Option<Spanned<bool>>,
+    pub open_world: Option<bool>,
+    pub risk: Option<Risk>,
+    pub timeout: Option<Spanned<Span>>,
+    pub output_limit: Option<Spanned<Size>>,
+    #[serde(default)]
+    pub idempotency_ignore: Vec<Spanned<String>>,
+    pub dedupe_window: Option<Spanned<Span>>,
+    pub probe: Option<Spanned<String>>,
+    pub preview: Option<Spanned<String>>,
+    pub preview_varies: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
 /// Reads the text of a file.
 ///
 /// # Errors
 /// The first place that is not as it should be.
-pub fn read(source: &Source) -> Result<Vec<Spanned<ToolTable>>, Problem> {
+pub fn read(source: &Source) -> Result<Tables, Problem> {
     let file: File = toml::from_str(&source.text).map_err(|error| {
         let message = error.message().trim().to_owned();
         let problem = Problem::new(source, error.span(), &message);
         match nearest(&message) {
             Some(name) => problem.hint(format!("did you mean `{name}`?")),
-            None if message == "missing field `tool`" => problem.hint(
-                "begin a tool with [tool], or several with [[tool]] each; `toolctl tools new command` writes one",
-            ),
             None => problem,
         }
     })?;
-    Ok(file.tool.0)
+    if file.tool.is_none() && file.upstream.is_none() {
+        return Err(Problem::new(source, 0..0, "missing field `tool`").hint(
+            "begin a tool with [tool], or several with [[tool]] each, and a server with [[upstream]]; `toolctl tools new \
+             command` writes one",
+        ));
+    }
+    let tools = file.tool.map(|tools| tools.0).unwrap_or_default();
+    Ok(Tables { tools, upstreams: file.upstream.map(|upstreams| upstreams.0).unwrap_or_default() })
 }
 
 /// A number of bytes: a whole number, or text such as `512 KiB`.
@@ -210,19 +304,43 @@ impl<'de> Deserialize<'de> for Size {
 #[derive(Debug)]
 struct OneOrMany<T>(Vec<T>);
 
-impl<'de> Deserialize<'de> for OneOrMany<Spanned<ToolTable>> {
+/// A table that stands at its name.
+trait Named {
+    /// Where the name is.
+    fn place(&self) -> std::ops::Range<usize>;
+    /// What was expected.
+    const EXPECTED: &'static str;
+}
+
+impl Named for ToolTable {
+    fn place(&self) -> std::ops::Range<usize> {
+        self.name.span()
+    }
+
+    const EXPECTED: &'static str = "[tool] or [[tool]]";
+}
+
+impl Named for UpstreamTable {
+    fn place(&self) -> std::ops::Range<usize> {
+        self.name.span()
+    }
+
+    const EXPECTED: &'static str = "[upstream] or [[upstream]]";
+}
+
+impl<'de, T: Named + Deserialize<'de>> Deserialize<'de> for OneOrMany<Spanned<T>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Tools;
-        impl<'de> Visitor<'de> for Tools {
-            type Value = OneOrMany<Spanned<ToolTable>>;
+        struct Tables<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Named + Deserialize<'de>> Visitor<'de> for Tables<T> {
+            type Value = OneOrMany<Spanned<T>>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("[tool] or [[tool]]")
+                f.write_str(T::EXPECTED)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let table = ToolTable::deserialize(MapAccessDeserializer::new(map))?;
-                let place = table.name.span();
+                let table = T::deserialize(MapAccessDeserializer::new(map))?;
+                let place = table.place();
                 Ok(OneOrMany(vec![Spanned::new(place, table)]))
             }
 
@@ -230,7 +348,7 @@ impl<'de> Deserialize<'de> for OneOrMany<Spanned<ToolTable>> {
                 Vec::deserialize(SeqAccessDeserializer::new(seq)).map(OneOrMany)
             }
         }
-        deserializer.deserialize_any(Tools)
+        deserializer.deserialize_any(Tables(std::marker::PhantomData))
     }
 }
 

@@ -68,6 +68,12 @@ pub enum RecordType {
     /// A run of a workflow ended.
     #[serde(rename = "run.ended")]
     RunEnded,
+    /// A run of a workflow was left to the daemon.
+    #[serde(rename = "run.detached")]
+    RunDetached,
+    /// The daemon has done all there was to do for a run that was left to it and failed.
+    #[serde(rename = "run.released")]
+    RunReleased,
     /// A daemon started.
     #[serde(rename = "daemon.started")]
     DaemonStarted,
@@ -104,6 +110,8 @@ impl RecordType {
             Self::DeskImported => "desk.imported",
             Self::RunBegun => "run.begun",
             Self::RunEnded => "run.ended",
+            Self::RunDetached => "run.detached",
+            Self::RunReleased => "run.released",
             Self::DaemonStarted => "daemon.started",
             Self::DaemonStopped => "daemon.stopped",
             Self::LogPruned => "log.pruned",

@@ -240,7 +240,7 @@ impl AuditRecord {
                 ..ApprovalFact::consumed(approval.binding)
             });
         }
-        record
+        record.showing(call)
     }
 
     /// Completes a [draft](Self::draft) with where the call now stands.
@@ -333,15 +333,26 @@ impl AuditRecord {
                 requirements: approval.requirements.iter().map(RequirementFact::from).collect(),
                 ..ApprovalFact::consumed(approval.binding)
             });
+            record = record.showing(after);
         }
         record
+    }
+
+    /// Says what the preview of the call said, as people see it who are asked.
+    fn showing(mut self, call: &Call) -> Self {
+        if let Some(preview) = call.approval.as_ref().and_then(|approval| approval.preview.as_ref()) {
+            let (name, said) = preview.fact(&call.salt);
+            self.detail.insert(name.to_owned(), said);
+        }
+        self
     }
 
     /// Marks that this record also consumes the call's approval, as dispatch and end share a transaction.
     #[must_use]
     pub fn consuming(mut self, call: &Call) -> Self {
         self.approval = call.approval.as_ref().map(|approval| ApprovalFact::consumed(approval.binding));
-        self
+        // Nothing lies between the preview and a start in the same transaction as the request.
+        self.showing(call)
     }
 
     fn about(self, call: &Call) -> Self {

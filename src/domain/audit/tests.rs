@@ -117,6 +117,24 @@ fn every_edit_drop_reorder_and_insertion_is_found() {
     }
 }
 
+#[test]
+fn a_call_that_ran_on_another_preview_is_found() {
+    let story = |asked_about: &[(&str, &str)], seen: &[(&str, &str)]| {
+        let say = |record: AuditRecord, facts: &[(&str, &str)]| {
+            facts.iter().fold(record, |record, (name, value)| record.detail(name, *value))
+        };
+        let records = [say(asked(1, 1), asked_about), vote(1, "user:b", "ready"), say(ran(1), seen)];
+        let leaves = leaves(&records);
+        verify(&leaves, &leaves).faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
+    };
+    let fault = "the call ran although its preview was not seen to say what people agreed to";
+    assert_eq!(story(&[("preview", "a")], &[("preview", "a")]), [""; 0]);
+    assert_eq!(story(&[("preview", "a")], &[("preview", "b")]), [fault]);
+    assert_eq!(story(&[("preview", "a")], &[]), [fault], "nobody looked");
+    assert_eq!(story(&[("preview_not_compared", "a")], &[]), [""; 0]);
+    assert_eq!(story(&[("preview_failed", "a")], &[]), [""; 0]);
+}
+
 /// A call of `user:a` under a rule that takes its consent.
 fn consenting(call: u8) -> AuditRecord {
     let mut asked = AuditRecord { actor: Some("user:a".parse().unwrap()), ..asked(call, 1) };

@@ -57,6 +57,8 @@ struct Track {
     votes: Vec<Vote>,
     /// The requester consented through its client, with this assurance.
     consent: Option<Assurance>,
+    /// What the call's preview must still say when it runs.
+    preview: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -148,15 +150,21 @@ impl Track {
             self.requirements.clone_from(&fact.requirements);
             self.votes.clear();
             self.consent = None;
+            self.preview = record.detail.get("preview").cloned();
         }
         if record.kind == RecordType::ApprovalRequested {
             self.asking = record.actor.iter().chain(&record.chain).cloned().collect();
         }
         match record.kind {
             RecordType::ApprovalDecided => self.vote(record, fact),
-            RecordType::CallDispatched => self.ran(fact),
+            RecordType::CallDispatched => self.ran(record),
             // Dispatch and end shared a transaction, unless the call was running before.
-            RecordType::CallCompleted if self.state != "running" && self.state != "in_doubt" => self.ran(fact),
+            RecordType::CallCompleted if self.state != "running" && self.state != "in_doubt" => self.ran(record),
+            // A start that was lost may itself have changed what the preview looks at.
+            RecordType::CallRecovered => {
+                self.preview = None;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -196,12 +204,15 @@ impl Track {
         Ok(())
     }
 
-    fn ran(&self, fact: Option<&ApprovalFact>) -> Result<(), String> {
+    fn ran(&self, record: &AuditRecord) -> Result<(), String> {
         if self.requirements.is_empty() {
             return Ok(());
         }
-        if fact.map(|fact| fact.binding) != self.binding {
+        if record.approval.as_ref().map(|fact| fact.binding) != self.binding {
             return Err("the call ran on another approval than was asked for".to_owned());
+        }
+        if self.preview.is_some() && record.detail.get("preview") != self.preview.as_ref() {
+            return Err("the call ran although its preview was not seen to say what people agreed to".to_owned());
         }
         for need in &self.requirements {
             let people: BTreeSet<_> = self
@@ -258,6 +269,8 @@ fn legal(kind: RecordType, before: &str, after: &str) -> bool {
         | RecordType::DeskImported
         | RecordType::RunBegun
         | RecordType::RunEnded
+        | RecordType::RunDetached
+        | RecordType::RunReleased
         | RecordType::DaemonStarted
         | RecordType::DaemonStopped
         | RecordType::LogPruned => true,

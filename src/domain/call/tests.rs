@@ -47,6 +47,7 @@ fn call(quorum: u32) -> Call {
             execute_within: Duration::from_secs(10),
             round: 1,
             binding: Digest::plain(b""),
+            preview: None,
             decisions: Vec::new(),
             approved_at: None,
         };
@@ -149,7 +150,7 @@ fn a_rerun_needs_its_approvals_again_under_another_binding() {
     let in_doubt = fresh.apply(&yes, at(1)).unwrap().apply(&dispatched(), at(2)).unwrap();
     let in_doubt = in_doubt.apply(&CallEvent::Lost, at(3)).unwrap();
     let by = "user:op".parse().unwrap();
-    let rerun = CallEvent::Resolved { by, resolution: Resolution::Rerun, note: None };
+    let rerun = CallEvent::Resolved { by, resolution: Resolution::Rerun, note: None, preview: None };
     let asked = in_doubt.apply(&rerun, at(1000)).unwrap();
     assert_eq!(asked.state, CallState::AwaitingApproval);
     let approval = asked.approval.as_ref().unwrap();
@@ -158,6 +159,42 @@ fn a_rerun_needs_its_approvals_again_under_another_binding() {
     assert_eq!(asked.clone().apply(&yes, at(1001)), Err(IllegalTransition::Binding), "yesterday's yes");
     let yes = says(&asked, "user:a", Verdict::Approve);
     assert_eq!(asked.apply(&yes, at(1001)).unwrap().state, CallState::Ready);
+}
+
+fn said(words: &str) -> Option<Preview> {
+    let said = Ok(Canonical::of(&serde_json::json!(words)));
+    Some(Preview { tool: "look".parse().unwrap(), said, binding: true })
+}
+
+#[test]
+fn a_preview_is_part_of_what_is_agreed_to() {
+    let plain = call(1);
+    let bound = |preview| {
+        let mut approval = plain.approval.clone().unwrap();
+        approval.preview = preview;
+        approval.bind(&plain)
+    };
+    assert_eq!(bound(None), plain.approval.as_ref().unwrap().binding);
+    assert_ne!(bound(said("two files")), bound(None));
+    assert_ne!(bound(said("two files")), bound(said("three files")));
+    let failed = Preview { said: Err("two files".to_owned()), ..said("x").unwrap() };
+    assert_ne!(bound(Some(failed)), bound(said("two files")));
+}
+
+#[test]
+fn a_preview_binds_until_an_earlier_start_may_have_changed_it() {
+    let mut running = call(0).apply(&CallEvent::Dispatched { epoch: 1, again: Again::Harmless }, at(1)).unwrap();
+    running.approval = call(1).approval;
+    running.approval.as_mut().unwrap().preview = said("two files");
+    let binds = |call: &Call| call.approval.as_ref().unwrap().preview.as_ref().unwrap().binding;
+    assert!(binds(&running.clone().apply(&CallEvent::NotStarted, at(2)).unwrap()), "nothing ran");
+    let lost = running.clone().apply(&CallEvent::Lost, at(2)).unwrap();
+    assert_eq!((&lost.state, binds(&lost)), (&CallState::Ready, false));
+    let in_doubt = running.apply(&CallEvent::Doubted { why: "x".into() }, at(2)).unwrap();
+    let by = "user:op".parse().unwrap();
+    let rerun = CallEvent::Resolved { by, resolution: Resolution::Rerun, note: None, preview: said("one file") };
+    let asked = in_doubt.apply(&rerun, at(3)).unwrap().approval.unwrap();
+    assert_eq!(asked.preview, said("one file"), "people are asked about what it would do now");
 }
 
 /// An event of the model, in any order and at any time.
@@ -190,7 +227,10 @@ proptest! {
                 7 => CallEvent::Lost,
                 9 => CallEvent::Doubted { why: "x".into() },
                 10 => CallEvent::NotStarted,
-                8 => CallEvent::Resolved { by: person.parse().unwrap(), resolution: Resolution::Rerun, note: None },
+                8 => {
+                    let by = person.parse().unwrap();
+                    CallEvent::Resolved { by, resolution: Resolution::Rerun, note: None, preview: None }
+                }
                 _ => CallEvent::Stale { changed: "x".into() },
             };
             let before = call.clone();

@@ -91,6 +91,9 @@ pub struct CommandAction {
     pub limits: Limits,
     /// What it may reach.
     pub sandbox: Sandbox,
+    /// Arguments that are paths, each with the folder that it must not leave.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paths: BTreeMap<String, PathBuf>,
     /// An argument stands where an interpreter reads code, and the operator said that this is meant.
     pub allow_interpreter: bool,
 }
@@ -135,14 +138,33 @@ pub struct Exits {
     pub success: Vec<u8>,
     /// It failed, and nothing happened.
     pub no_effect: Vec<u8>,
-    /// It failed for now, and nothing happened (`EX_TEMPFAIL` of sysexits(3) is 75).
+    /// It failed for now, and nothing happened (`EX_TEMPFAIL` of sysexits(3) is 75): it is started again.
     pub temporary: Vec<u8>,
+    /// How it is started again; none means the usual way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// How a command is started again that failed for now, always within the time of its tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Starts, the first one included.
+    pub attempts: u32,
+    /// Before the second start, in milliseconds; doubled before each further one.
+    pub wait_ms: u64,
+}
+
+impl Default for Retry {
+    /// Three starts, a quarter and half a second apart.
+    fn default() -> Self {
+        Self { attempts: 3, wait_ms: 250 }
+    }
 }
 
 impl Default for Exits {
     /// 0 is success; of everything else nobody knows.
     fn default() -> Self {
-        Self { success: vec![0], no_effect: Vec::new(), temporary: Vec::new() }
+        Self { success: vec![0], no_effect: Vec::new(), temporary: Vec::new(), retry: None }
     }
 }
 
@@ -154,6 +176,9 @@ pub enum Variable {
     Text(Text),
     /// A secret, by where it is: its value is in no definition, no log and no store.
     Secret(SecretRef),
+    /// The path of a file that holds the secret and that has no name in any folder.
+    #[serde(rename = "secret_file")]
+    SecretFile(SecretRef),
 }
 
 /// Where a secret is. Written `env:NAME`, `file:/path` or `credential:NAME`.

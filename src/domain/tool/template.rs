@@ -79,11 +79,25 @@ pub enum BadArgument {
     #[error("the arguments have more than {LONGEST_ALL} bytes together")]
     TooLongTogether,
     /// It is neither text nor a number nor true nor false.
-    #[error("the argument `{0}` has no place in a command line: it is {1}")]
+    #[error("the argument `{0}` cannot stand in text: it is {1}")]
     Kind(String, &'static str),
     /// It is not there.
     #[error("the argument `{0}` is missing")]
     Missing(String),
+    /// It is a path that leaves its folder.
+    #[error("the argument `{0}` must be a whole path inside `{1}`, without `.` and `..`")]
+    Outside(String, String),
+    /// It cannot stand in its place of a request.
+    #[error("the argument `{0}` {1}")]
+    Place(String, &'static str),
+    /// A request that they make would be too large.
+    #[error("the {what} of the request would have more than {most} bytes")]
+    TooLarge {
+        /// What would be.
+        what: &'static str,
+        /// The most bytes of it.
+        most: usize,
+    },
 }
 
 impl BadArgument {
@@ -94,8 +108,10 @@ impl BadArgument {
             | Self::Nul(name)
             | Self::TooLong(name, _)
             | Self::Kind(name, _)
-            | Self::Missing(name) => Some(name),
-            Self::TooLongTogether => None,
+            | Self::Outside(name, _)
+            | Self::Missing(name)
+            | Self::Place(name, _) => Some(name),
+            Self::TooLongTogether | Self::TooLarge { .. } => None,
         }
     }
 }
@@ -298,7 +314,8 @@ fn is_given(value: Option<&Value>) -> bool {
     }
 }
 
-fn plain(name: &str, value: &Value) -> Result<String, BadArgument> {
+/// A value as text.
+pub(super) fn plain(name: &str, value: &Value) -> Result<String, BadArgument> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),

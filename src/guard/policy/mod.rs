@@ -39,6 +39,7 @@ use crate::guard::schema::Arguments;
 pub use allowlist::Allowlist;
 pub use explain::{Answer, Explanation, Standing, StandingAnswer};
 pub use source::{PolicyProblem, PolicyProblems, PolicySource};
+pub use vocabulary::GROUPS;
 
 use rule::Rule;
 use slice::{Pair, Pairs, Subject};

@@ -20,6 +20,9 @@ use crate::guard::schema::reference::{default, resolve};
 
 /// How deep a type may go: a schema may refer to itself.
 const DEEPEST: usize = 8;
+/// How many attributes a type may have, all levels together. A type with more goes less deep: schemas that refer to
+/// themselves and to one another would otherwise double with every level.
+const MOST_FIELDS: usize = 200;
 
 /// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,21 +56,29 @@ pub struct Untypable(pub String);
 impl Shape {
     /// The type of a tool's arguments, always a record.
     pub fn of_arguments(schema: &Value) -> Self {
-        Self::of(schema, schema, DEEPEST)
-            .filter(|shape| matches!(shape, Self::Record(_)))
-            .unwrap_or_else(|| Self::Record(Vec::new()))
+        for depth in (2..=DEEPEST).rev() {
+            let mut left = MOST_FIELDS;
+            let shape = Self::of(schema, schema, depth, &mut left);
+            if left > 0 {
+                return shape
+                    .filter(|shape| matches!(shape, Self::Record(_)))
+                    .unwrap_or_else(|| Self::Record(Vec::new()));
+            }
+        }
+        Self::Record(Vec::new())
     }
 
-    fn of(node: &Value, root: &Value, depth: usize) -> Option<Self> {
+    fn of(node: &Value, root: &Value, depth: usize, left: &mut usize) -> Option<Self> {
         let depth = depth.checked_sub(1)?;
+        *left = left.saturating_sub(1);
         let node = resolve(node, root)?;
         match node.get("type").and_then(Value::as_str) {
             Some("string") => Some(Self::Text),
             Some("integer") => Some(Self::Integer),
             Some("number") => Some(Self::Decimal),
             Some("boolean") => Some(Self::Truth),
-            Some("array") => Self::of(node.get("items")?, root, depth).map(|items| Self::Set(Box::new(items))),
-            Some("object") => Self::record(node, root, depth),
+            Some("array") => Self::of(node.get("items")?, root, depth, left).map(|items| Self::Set(Box::new(items))),
+            Some("object") => Self::record(node, root, depth, left),
             Some(_) => None,
             None if node.get("type").is_some() => None,
             None => {
@@ -77,10 +88,10 @@ impl Shape {
         }
     }
 
-    fn record(node: &Value, root: &Value, depth: usize) -> Option<Self> {
+    fn record(node: &Value, root: &Value, depth: usize, left: &mut usize) -> Option<Self> {
         let required = node.get("required").and_then(Value::as_array);
         let field = |(name, property): (&String, &Value)| {
-            let shape = Self::of(property, root, depth)?;
+            let shape = Self::of(property, root, depth, left).filter(|_| *left > 0)?;
             let named = required.is_some_and(|names| names.iter().any(|required| required.as_str() == Some(name)));
             let required = named || default(property, root).is_some();
             // Names with this beginning mean something else in Cedar's JSON.
@@ -210,6 +221,21 @@ mod tests {
         assert_eq!(attributes["deep"]["attributes"]["x"], json!({"type": "Long", "required": true}));
         let nested = Shape::of_arguments(&json!({"$ref": "#/$defs/loop", "$defs": schema["$defs"]}));
         assert!(matches!(nested, Shape::Record(_)), "a circle ends");
+    }
+
+    #[test]
+    fn a_type_that_would_grow_goes_less_deep() {
+        let refs = |names: &[&str]| -> Value {
+            let each = names.iter().map(|name| ((*name).to_owned(), json!({"$ref": "#/$defs/loop"})));
+            Value::Object(each.chain([("n".to_owned(), json!({"type": "integer"}))]).collect())
+        };
+        let knot = json!({"type": "object", "properties": refs(&["a", "b", "c", "d", "e", "f", "g", "h"])});
+        let schema =
+            json!({"type": "object", "properties": {"x": knot, "id": {"type": "string"}}, "$defs": {"loop": knot}});
+        let declared = Shape::of_arguments(&schema).declared();
+        assert_eq!(declared["attributes"]["id"], json!({"type": "String", "required": false}));
+        assert!(declared["attributes"]["x"]["attributes"]["a"]["attributes"]["n"].is_object(), "{declared}");
+        assert!(declared.to_string().len() < 50 * MOST_FIELDS);
     }
 
     #[test]

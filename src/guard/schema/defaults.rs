@@ -8,6 +8,8 @@ use super::reference::{default, resolve};
 
 /// How deep defaults are looked for: a schema may refer to itself.
 const DEEPEST: usize = 16;
+/// How many schemas are looked at: one that refers to itself twice doubles with every level.
+const MOST_LOOKS: usize = 10_000;
 
 /// What to fill in, at one place.
 #[derive(Debug, Default)]
@@ -26,22 +28,23 @@ struct Member {
 impl Defaults {
     /// Collects the defaults of `schema`; none when there are none.
     pub fn of(schema: &Value) -> Option<Self> {
-        Self::at(schema, schema, DEEPEST)
+        Self::at(schema, schema, DEEPEST, &mut { MOST_LOOKS })
     }
 
-    fn at(node: &Value, root: &Value, depth: usize) -> Option<Self> {
+    fn at(node: &Value, root: &Value, depth: usize, left: &mut usize) -> Option<Self> {
         let depth = depth.checked_sub(1)?;
+        *left = left.checked_sub(1)?;
         let node = resolve(node, root)?;
         let mut found = Self::default();
         for (name, property) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let value = default(property, root).cloned();
-            let inside = Self::at(property, root, depth);
+            let inside = Self::at(property, root, depth, left);
             if value.is_some() || inside.is_some() {
                 found.members.push(Member { name: name.clone(), value, inside });
             }
         }
         if let Some(items) = node.get("items") {
-            found.items = Self::at(items, root, depth).map(Box::new);
+            found.items = Self::at(items, root, depth, left).map(Box::new);
         }
         (!found.members.is_empty() || found.items.is_some()).then_some(found)
     }
@@ -71,5 +74,23 @@ impl Defaults {
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
         filled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_that_refers_to_itself_many_times_is_looked_at_for_a_while_only() {
+        let each = (0..8).map(|number| (format!("p{number}"), json!({"$ref": "#/$defs/knot"})));
+        let properties: Value = each.chain([("a".to_owned(), json!({"default": 1}))]).collect();
+        let knot = json!({"type": "object", "properties": properties});
+        let schema = json!({"$ref": "#/$defs/knot", "$defs": {"knot": knot}});
+        let mut value = json!({"p0": {}});
+        assert!(Defaults::of(&schema).expect("a default").apply(&mut value));
+        assert_eq!(value, json!({"a": 1, "p0": {"a": 1}}));
     }
 }

@@ -86,6 +86,13 @@ pub trait Authenticator: Send + Sync {
 
     /// Takes a new or changed key into use.
     fn adopt(&self, key: KeyRecord);
+
+    /// Makes a token that stands for `credential` for as long as that is good, until it is taken back or this process
+    /// ends; none when it is good no more. It is nowhere on disk, and lets nobody approve or administer.
+    fn lend(&self, credential: &Credential, now: Timestamp) -> Option<String>;
+
+    /// Makes a token that was lent worth nothing.
+    fn take_back(&self, token: &str);
 }
 
 /// The secret of a new key. It has no `Debug`.

@@ -1,9 +1,9 @@
-//! Remembering runs of workflows: a row when one begins, and how it ended.
+//! Remembering runs of workflows: a row when one begins, that it was left to the daemon, and how it ended.
 
 use super::{Unavailable, Wait};
 use crate::domain::audit::AuditRecord;
 use crate::domain::id::{PrincipalId, RunId};
-use crate::domain::run::{Run, RunEnd};
+use crate::domain::run::{Detached, Run, RunEnd};
 
 /// Runs of workflows.
 pub trait Runs: Send + Sync {
@@ -20,6 +20,24 @@ pub trait Runs: Send + Sync {
         end: RunEnd,
         record: AuditRecord,
     ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>>;
+
+    /// Notes that a run was left to the daemon and records it, if there may be something left to do for it and it was
+    /// not left with this credential before: else nothing is written. Gives the run as it counts, and whether this
+    /// changed it; none when there is no such run.
+    fn detach_run(
+        &self,
+        principal: PrincipalId,
+        id: RunId,
+        detached: Detached,
+        record: AuditRecord,
+    ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>>;
+
+    /// Notes that the daemon has done all there was to do for a run and records it, if the run has ended and was left
+    /// to it: else nothing is written.
+    fn release_run(&self, principal: PrincipalId, id: RunId, record: AuditRecord) -> Wait<'_, Result<(), Unavailable>>;
+
+    /// Every run that was left to the daemon, by its principal and id.
+    fn detached(&self) -> Wait<'_, Result<Vec<Run>, Unavailable>>;
 
     /// The run of this principal and id.
     fn find_run<'a>(&'a self, principal: &'a PrincipalId, id: &'a RunId) -> Wait<'a, Result<Option<Run>, Unavailable>>;

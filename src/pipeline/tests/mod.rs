@@ -2,6 +2,7 @@
 
 mod consent;
 mod faults;
+mod runs;
 pub(crate) mod world;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use crate::domain::approval::{Assurance, Verdict};
 use crate::domain::audit::{AuditRecord, RecordType, Report, Verifier};
 use crate::domain::call::Call;
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::{ApprovalRef, CallId, PrincipalId, ToolName};
+use crate::domain::id::{ApprovalRef, CallId, PrincipalId, RunId, ToolName};
 use crate::domain::json::Canonical;
 use crate::domain::outcome::{Ending, Outcome, Ran};
 use crate::domain::principal::{Credential, Principal, PrincipalKind, Scope};
@@ -96,6 +96,12 @@ impl Authenticator for People {
         keys.retain(|known| known.id != key.id);
         keys.push(key);
     }
+
+    fn lend(&self, _: &Credential, _: Timestamp) -> Option<String> {
+        None
+    }
+
+    fn take_back(&self, _: &str) {}
 }
 
 /// Tools that run outside the store and count.
@@ -180,6 +186,24 @@ impl Control for Still {
     fn stop(&self, _: &PrincipalId) {}
 }
 
+impl Runners for Still {
+    fn drive(&self, _: &PrincipalId, _: &RunId, _: &Credential) {}
+
+    fn let_go(&self, _: &PrincipalId, _: &RunId) {}
+
+    fn standing(&self, _: &PrincipalId, _: &RunId) -> Option<Standing> {
+        None
+    }
+
+    fn driven(&self) -> usize {
+        0
+    }
+
+    fn close(&self) -> Wait<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
 pub struct World {
     pub path: Arc<Pipeline>,
     pub people: Arc<People>,
@@ -193,6 +217,7 @@ pub fn rulebook(policy: PolicySource) -> Rulebook {
     let schemas = Schemas::compile(&catalog).unwrap();
     let policies = PolicySet::load(&[policy], &catalog).unwrap_or_else(|problems| panic!("{problems}"));
     Rulebook {
+        quarantined: BTreeMap::new(),
         schemas,
         policies,
         allowlist: Allowlist::default(),
@@ -229,6 +254,7 @@ impl World {
             keys: store.clone(),
             desk: store.clone(),
             runs: store.clone(),
+            runners: Arc::new(Still),
             executors: tools.clone(),
             authn: people.clone(),
             control: Arc::new(Still),

@@ -161,7 +161,7 @@ async fn a_lost_runner_leaves_doubt_until_somebody_says(store: Any) {
     assert_eq!(store.unfinished().await, Ok(vec![lost]));
 
     let by: crate::domain::id::PrincipalId = "user:bo".parse().expect("a principal");
-    let rerun = CallEvent::Resolved { by: by.clone(), resolution: Resolution::Rerun, note: None };
+    let rerun = CallEvent::Resolved { by: by.clone(), resolution: Resolution::Rerun, note: None, preview: None };
     let again = done(advance(&store, first.id, rerun, at(5)).await);
     assert_eq!(again.state, CallState::AwaitingApproval);
     assert_eq!(store.pending(0, 10).await, Ok(vec![again]), "under its old number");

@@ -91,6 +91,7 @@ pub(in crate::store) fn asking(nth: u64, when: Timestamp) -> Call {
         execute_within: Duration::from_secs(600),
         round: 1,
         binding: Digest::plain(b""),
+        preview: None,
         decisions: Vec::new(),
         approved_at: None,
     };

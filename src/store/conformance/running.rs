@@ -9,13 +9,15 @@ use super::on_every_backend;
 use crate::domain::audit::{AuditRecord, RecordType};
 use crate::domain::id::RunId;
 use crate::domain::json::Canonical;
-use crate::domain::run::{Run, RunEnd, RunVerdict};
+use crate::domain::principal::Credential;
+use crate::domain::run::{Detached, Run, RunEnd, RunVerdict};
 use crate::pipeline::port::{CallFilter, Retention};
 
 on_every_backend!(
     the_first_word_counts,
     a_run_has_the_calls_whose_keys_start_with_it,
     runs_are_forgotten_with_their_results,
+    a_run_is_left_to_the_daemon_until_it_is_over,
 );
 
 fn run(who: &str, id: &str, plan: u64, seconds: u64) -> Run {
@@ -26,7 +28,22 @@ fn run(who: &str, id: &str, plan: u64, seconds: u64) -> Run {
         plan: Canonical::of(&json!({"plan": plan})),
         began_at: at(seconds),
         end: None,
+        detached: None,
     }
+}
+
+fn left(credential: &Credential, seconds: u64) -> Detached {
+    Detached { credential: credential.clone(), at: at(seconds) }
+}
+
+async fn detach(store: &Any, of: &Run, detached: Detached) -> Option<(Run, bool)> {
+    let record = AuditRecord::new(RecordType::RunDetached, detached.at);
+    store.detach_run(of.principal.clone(), of.id.clone(), detached, record).await.expect("the store works")
+}
+
+async fn release(store: &Any, of: &Run) {
+    let record = AuditRecord::new(RecordType::RunReleased, at(9));
+    store.release_run(of.principal.clone(), of.id.clone(), record).await.expect("the store works");
 }
 
 fn ended(verdict: RunVerdict, seconds: u64) -> RunEnd {
@@ -87,5 +104,41 @@ async fn runs_are_forgotten_with_their_results(store: Any) {
     assert_eq!(store.runs(None, 10).await, Ok(vec![open]));
     assert_eq!(store.prune(at(3_600 * 3), retention, 100).await, Ok(1));
     assert_eq!(store.runs(None, 10).await, Ok(vec![]));
+    sound(&store).await;
+}
+
+async fn a_run_is_left_to_the_daemon_until_it_is_over(store: Any) {
+    begun(&store).await;
+    let (peer, key) = (Credential::Peer(7), Credential::Key("0123456789ab".parse().expect("a key")));
+    let runs = ["r1", "r2", "r3"].map(|id| run("agent:a", id, 1, 1));
+    let [done, failed, open] = &runs;
+    assert_eq!(detach(&store, done, left(&peer, 1)).await, None, "what has not begun cannot be left to anybody");
+    for run in &runs {
+        begin(&store, run.clone()).await;
+        let theirs = Run { detached: Some(left(&peer, 2)), ..run.clone() };
+        assert_eq!(detach(&store, run, left(&peer, 2)).await, Some((theirs.clone(), true)));
+        assert_eq!(detach(&store, run, left(&peer, 3)).await, Some((theirs, false)), "again is nothing new");
+    }
+    let other = Run { detached: Some(left(&key, 4)), ..open.clone() };
+    assert_eq!(detach(&store, open, left(&key, 4)).await, Some((other.clone(), true)), "now for another credential");
+    release(&store, open).await;
+    assert_eq!(store.find_run(&open.principal, &open.id).await, Ok(Some(other.clone())), "an open run goes on");
+
+    let done_now = Run { end: Some(ended(RunVerdict::Succeeded, 5)), ..done.clone() };
+    assert_eq!(end(&store, done, ended(RunVerdict::Succeeded, 5)).await, Some((done_now.clone(), true)));
+    assert_eq!(detach(&store, done, left(&key, 6)).await, Some((done_now, false)), "there is nothing left to do");
+    let failed_now = Run { end: Some(ended(RunVerdict::Failed, 5)), ..failed.clone() };
+    let theirs = Run { detached: Some(left(&peer, 2)), ..failed_now.clone() };
+    assert_eq!(end(&store, failed, ended(RunVerdict::Failed, 5)).await, Some((theirs.clone(), true)));
+    assert_eq!(store.detached().await, Ok(vec![theirs, other.clone()]), "steps follow a failure");
+    let retention = Retention { bodies: Duration::from_secs(1), tombstones: Duration::from_secs(100) };
+    assert_eq!(store.prune(at(50), retention, 100).await, Ok(1), "it is kept as long as there is something left to do");
+    release(&store, failed).await;
+    release(&store, failed).await;
+    assert_eq!(store.find_run(&failed.principal, &failed.id).await, Ok(Some(failed_now)));
+    end(&store, open, ended(RunVerdict::Cancelled, 8)).await;
+    assert_eq!(store.detached().await, Ok(vec![]));
+    // Three began, were left and ended; one was left again, one forgotten, and one released.
+    assert_eq!(store.frontier().await.expect("the log").size(), 1 + 3 * 3 + 3, "what changes nothing is no record");
     sound(&store).await;
 }

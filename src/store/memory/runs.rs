@@ -2,9 +2,10 @@
 
 use crate::domain::audit::AuditRecord;
 use crate::domain::id::{PrincipalId, RunId};
-use crate::domain::run::{Run, RunEnd};
+use crate::domain::run::{Detached, Run, RunEnd};
 use crate::pipeline::port::{Runs, Unavailable, Wait};
 
+use super::super::decide;
 use super::MemoryStore;
 
 impl Runs for MemoryStore {
@@ -35,11 +36,50 @@ impl Runs for MemoryStore {
                 if run.end.is_some() {
                     return Ok(Some((run.clone(), false)));
                 }
-                run.end = Some(end);
+                run.finish(end);
                 let run = run.clone();
                 state.append(&record);
                 Ok(Some((run, true)))
             })
+        })
+    }
+
+    fn detach_run(
+        &self,
+        principal: PrincipalId,
+        id: RunId,
+        detached: Detached,
+        record: AuditRecord,
+    ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>> {
+        Box::pin(async move {
+            self.write(|state| {
+                let Some(run) = state.runs.get_mut(&(principal, id)) else { return Ok(None) };
+                if !decide::takes(run, &detached) {
+                    return Ok(Some((run.clone(), false)));
+                }
+                run.detached = Some(detached);
+                let run = run.clone();
+                state.append(&record);
+                Ok(Some((run, true)))
+            })
+        })
+    }
+
+    fn release_run(&self, principal: PrincipalId, id: RunId, record: AuditRecord) -> Wait<'_, Result<(), Unavailable>> {
+        Box::pin(async move {
+            self.write(|state| {
+                if let Some(run) = state.runs.get_mut(&(principal, id)).filter(|run| decide::is_to_be_released(run)) {
+                    run.detached = None;
+                    state.append(&record);
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn detached(&self) -> Wait<'_, Result<Vec<Run>, Unavailable>> {
+        Box::pin(async move {
+            Ok(self.look(|state| state.runs.values().filter(|run| run.detached.is_some()).cloned().collect()))
         })
     }
 

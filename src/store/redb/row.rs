@@ -2,11 +2,9 @@
 //! this file. They are no domain types, so the format changes only on purpose: a change here needs a new
 //! version byte and a reader for the old one, and a test pins the bytes.
 
-use std::time::Duration;
+use serde::ser::SerializeTupleVariant as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use serde::{Deserialize, Serialize};
-
-use crate::domain::approval::{Approval, Decision, Requirement, Verdict};
 use crate::domain::audit::key_digest;
 use crate::domain::call::{Again, Call, CallState};
 use crate::domain::digest::Digest;
@@ -19,14 +17,17 @@ use crate::pipeline::port::Unavailable;
 
 use super::row_word::{self, CredentialRow};
 
+mod approval;
+
+use approval::{ApprovalRow, PreviewRow};
+
 /// The version of rows that this program writes.
 pub(super) const VERSION: u8 = 1;
 
 /// What stands under the id of a call.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum CallRow<'a> {
     /// The call with its body.
-    #[serde(borrow)]
     Whole(Box<Body<'a>>),
     /// What is left when its body is pruned: the key stays used.
     Tombstone(Tombstone<'a>),
@@ -43,6 +44,44 @@ pub(super) struct Tombstone<'a> {
     pub(super) outcome: &'a str,
     /// When, in microseconds.
     pub(super) closed_at: i64,
+}
+
+/// The forms of [`CallRow`] on disk: a body with a preview came later and is a form of its own, so that the bytes of
+/// every other row are what they always were.
+#[derive(Deserialize)]
+enum Written<'a> {
+    #[serde(borrow)]
+    Whole(Box<Body<'a>>),
+    Tombstone(Tombstone<'a>),
+    Previewed(Box<Body<'a>>, PreviewRow<'a>),
+}
+
+impl Serialize for CallRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const NAME: &str = "CallRow";
+        match self {
+            Self::Whole(body) => match &body.preview {
+                None => serializer.serialize_newtype_variant(NAME, 0, "Whole", body),
+                Some(preview) => {
+                    let mut both = serializer.serialize_tuple_variant(NAME, 2, "Previewed", 2)?;
+                    both.serialize_field(body)?;
+                    both.serialize_field(preview)?;
+                    both.end()
+                }
+            },
+            Self::Tombstone(left) => serializer.serialize_newtype_variant(NAME, 1, "Tombstone", left),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for CallRow<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Whole(body) => Self::Whole(body),
+            Written::Tombstone(left) => Self::Tombstone(left),
+            Written::Previewed(body, preview) => Self::Whole(Box::new(Body { preview: Some(preview), ..*body })),
+        })
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +108,8 @@ pub(super) struct Body<'a> {
     approval: Option<ApprovalRow<'a>>,
     #[serde(borrow)]
     state: StateRow<'a>,
+    #[serde(skip)]
+    preview: Option<PreviewRow<'a>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,56 +158,25 @@ enum AgainRow {
     Never,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct ApprovalRow<'a> {
-    number: u64,
-    nonce: [u8; 16],
-    #[serde(borrow)]
-    requirements: Vec<RequirementRow<'a>>,
-    asked_at: i64,
-    decide_by: i64,
-    execute_within_ns: u64,
-    round: u32,
-    binding: [u8; 32],
-    #[serde(borrow)]
-    decisions: Vec<DecisionRow<'a>>,
-    approved_at: Option<i64>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct RequirementRow<'a> {
-    group: &'a str,
-    quorum: u32,
-    demand: u8,
-    rule: &'a str,
-    ttl_ns: Option<u64>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct DecisionRow<'a> {
-    by: &'a str,
-    #[serde(borrow)]
-    credential: CredentialRow<'a>,
-    #[serde(borrow)]
-    groups: Vec<&'a str>,
-    approve: bool,
-    #[serde(borrow)]
-    reason: Option<&'a str>,
-    surety: u8,
-    self_approved: bool,
-    binding: [u8; 32],
-    at: i64,
-}
-
 /// Writes any row.
 pub(super) fn encode(row: &impl Serialize) -> Result<Vec<u8>, Unavailable> {
-    postcard::to_extend(row, vec![VERSION]).map_err(|error| Unavailable::new(format!("encoding a row: {error}")))
+    encode_as(VERSION, row)
+}
+
+/// Writes any row behind a version of its own.
+pub(super) fn encode_as(version: u8, row: &impl Serialize) -> Result<Vec<u8>, Unavailable> {
+    postcard::to_extend(row, vec![version]).map_err(|error| Unavailable::new(format!("encoding a row: {error}")))
 }
 
 /// Reads any row.
 pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Unavailable> {
+    decode_as(VERSION, bytes)
+}
+
+/// Reads any row that has this version.
+pub(super) fn decode_as<'a, T: Deserialize<'a>>(expected: u8, bytes: &'a [u8]) -> Result<T, Unavailable> {
     match bytes.split_first() {
-        Some((&VERSION, rest)) => {
+        Some((version, rest)) if *version == expected => {
             postcard::from_bytes(rest).map_err(|error| Unavailable::new(format!("a row is damaged: {error}")))
         }
         Some((version, _)) => Err(Unavailable::new(format!("a row has version {version}, newer than this program"))),
@@ -217,6 +227,7 @@ impl<'a> Body<'a> {
             attempts: call.attempts,
             approval: call.approval.as_ref().map(ApprovalRow::of),
             state: StateRow::of(&call.state),
+            preview: call.approval.as_ref().and_then(|approval| approval.preview.as_ref()).map(PreviewRow::of),
         }
     }
 
@@ -239,7 +250,7 @@ impl<'a> Body<'a> {
             created_at: Timestamp::from_micros(self.created_at),
             changed_at: Timestamp::from_micros(self.changed_at),
             attempts: self.attempts,
-            approval: self.approval.map(ApprovalRow::approval).transpose()?,
+            approval: self.approval.map(|row| row.approval(self.preview)).transpose()?,
             state: self.state.state()?,
         })
     }
@@ -310,99 +321,6 @@ impl<'a> StateRow<'a> {
         };
         Ok(CallState::Closed(outcome))
     }
-}
-
-impl<'a> ApprovalRow<'a> {
-    fn of(approval: &'a Approval) -> Self {
-        Self {
-            number: approval.number,
-            nonce: approval.nonce,
-            requirements: approval.requirements.iter().map(RequirementRow::of).collect(),
-            asked_at: approval.asked_at.micros(),
-            decide_by: approval.decide_by.micros(),
-            execute_within_ns: nanos(approval.execute_within),
-            round: approval.round,
-            binding: approval.binding.0,
-            decisions: approval.decisions.iter().map(DecisionRow::of).collect(),
-            approved_at: approval.approved_at.map(Timestamp::micros),
-        }
-    }
-
-    fn approval(self) -> Result<Approval, Unavailable> {
-        Ok(Approval {
-            number: self.number,
-            nonce: self.nonce,
-            requirements: self.requirements.into_iter().map(RequirementRow::requirement).collect::<Result<_, _>>()?,
-            asked_at: Timestamp::from_micros(self.asked_at),
-            decide_by: Timestamp::from_micros(self.decide_by),
-            execute_within: Duration::from_nanos(self.execute_within_ns),
-            round: self.round,
-            binding: Digest(self.binding),
-            decisions: self.decisions.into_iter().map(DecisionRow::decision).collect::<Result<_, _>>()?,
-            approved_at: self.approved_at.map(Timestamp::from_micros),
-        })
-    }
-}
-
-impl<'a> RequirementRow<'a> {
-    fn of(need: &'a Requirement) -> Self {
-        Self {
-            group: need.group.as_str(),
-            quorum: need.quorum,
-            demand: row_word::demand(need.assurance, need.consent),
-            rule: &need.rule,
-            ttl_ns: need.ttl.map(nanos),
-        }
-    }
-
-    fn requirement(self) -> Result<Requirement, Unavailable> {
-        let (assurance, consent) = row_word::read(self.demand, &row_word::DEMANDS)?;
-        Ok(Requirement {
-            group: row_word::text(self.group)?,
-            quorum: self.quorum,
-            assurance,
-            rule: self.rule.to_owned(),
-            ttl: self.ttl_ns.map(Duration::from_nanos),
-            consent,
-        })
-    }
-}
-
-impl<'a> DecisionRow<'a> {
-    fn of(decision: &'a Decision) -> Self {
-        Self {
-            by: decision.by.as_str(),
-            credential: CredentialRow::of(&decision.credential),
-            groups: decision.groups.iter().map(crate::domain::id::GroupName::as_str).collect(),
-            approve: decision.verdict == Verdict::Approve,
-            reason: decision.reason.as_deref(),
-            surety: row_word::surety(decision.assurance, decision.evidence),
-            self_approved: decision.self_approved,
-            binding: decision.binding.0,
-            at: decision.at.micros(),
-        }
-    }
-
-    fn decision(self) -> Result<Decision, Unavailable> {
-        let (assurance, evidence) = row_word::read(self.surety, &row_word::SURETIES)?;
-        Ok(Decision {
-            by: row_word::text(self.by)?,
-            credential: self.credential.credential()?,
-            groups: self.groups.into_iter().map(row_word::text).collect::<Result<_, _>>()?,
-            verdict: if self.approve { Verdict::Approve } else { Verdict::Reject },
-            reason: self.reason.map(str::to_owned),
-            assurance,
-            evidence,
-            self_approved: self.self_approved,
-            binding: Digest(self.binding),
-            at: Timestamp::from_micros(self.at),
-        })
-    }
-}
-
-/// Nanoseconds of a span; 584 years at most.
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

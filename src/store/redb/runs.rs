@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::audit::AuditRecord;
 use crate::domain::id::{PrincipalId, RunId};
 use crate::domain::json::Canonical;
-use crate::domain::run::{Run, RunEnd, RunVerdict};
+use crate::domain::run::{Detached, Run, RunEnd, RunVerdict};
 use crate::domain::time::Timestamp;
 use crate::pipeline::port::{Retention, Runs, Unavailable, Wait};
 
@@ -15,10 +15,14 @@ use super::super::failpoint::Point;
 use super::RedbStore;
 use super::batch::{Batch, Leaf};
 use super::row;
+use super::row_word::CredentialRow;
 use super::table::RUNS;
 
 /// The most rows that one listing reads.
 const MOST_READ: usize = 100_000;
+
+/// What stands in front of a [`LeftRow`] in place of the usual version: rows of this kind only.
+const LEFT: u8 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct RunRow<'a> {
@@ -27,6 +31,16 @@ struct RunRow<'a> {
     began_at: i64,
     #[serde(borrow)]
     end: Option<EndRow<'a>>,
+}
+
+/// A run that was left to the daemon; others are rows as they were before there was such a thing.
+#[derive(Debug, Serialize, Deserialize)]
+struct LeftRow<'a> {
+    #[serde(borrow)]
+    run: RunRow<'a>,
+    #[serde(borrow)]
+    credential: CredentialRow<'a>,
+    at: i64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,12 +81,50 @@ impl Runs for RedbStore {
             if run.end.is_some() {
                 return Ok(Some((run, false)));
             }
-            run.end = Some(end);
+            run.finish(end);
             batch.mark(Point::Run);
             batch.put_run(&key, &encode(&run)?)?;
             batch.append(&leaf)?;
             Ok(Some((run, true)))
         }))
+    }
+
+    fn detach_run(
+        &self,
+        principal: PrincipalId,
+        id: RunId,
+        detached: Detached,
+        record: AuditRecord,
+    ) -> Wait<'_, Result<Option<(Run, bool)>, Unavailable>> {
+        let leaf = Leaf::of(&record);
+        Box::pin(self.writer.write(move |batch| {
+            let key = key(&principal, &id);
+            let Some(mut run) = find(batch, &key)? else { return Ok(None) };
+            if !decide::takes(&run, &detached) {
+                return Ok(Some((run, false)));
+            }
+            run.detached = Some(detached);
+            batch.mark(Point::Run);
+            batch.put_run(&key, &encode(&run)?)?;
+            batch.append(&leaf)?;
+            Ok(Some((run, true)))
+        }))
+    }
+
+    fn release_run(&self, principal: PrincipalId, id: RunId, record: AuditRecord) -> Wait<'_, Result<(), Unavailable>> {
+        let leaf = Leaf::of(&record);
+        Box::pin(self.writer.write(move |batch| {
+            let key = key(&principal, &id);
+            let Some(run) = find(batch, &key)?.filter(decide::is_to_be_released) else { return Ok(()) };
+            batch.mark(Point::Run);
+            batch.put_run(&key, &encode(&Run { detached: None, ..run })?)?;
+            batch.append(&leaf)?;
+            Ok(())
+        }))
+    }
+
+    fn detached(&self) -> Wait<'_, Result<Vec<Run>, Unavailable>> {
+        self.scan(|core| core.read(|txn| every(txn, |run| run.detached.is_some())))
     }
 
     fn find_run<'a>(&'a self, principal: &'a PrincipalId, id: &'a RunId) -> Wait<'a, Result<Option<Run>, Unavailable>> {
@@ -146,11 +198,20 @@ fn encode(run: &Run) -> Result<Vec<u8>, Unavailable> {
         detail: end.detail.as_str(),
         at: end.at.micros(),
     });
-    row::encode(&RunRow { workflow: &run.workflow, plan: run.plan.as_str(), began_at: run.began_at.micros(), end })
+    let row = RunRow { workflow: &run.workflow, plan: run.plan.as_str(), began_at: run.began_at.micros(), end };
+    let Some(detached) = &run.detached else { return row::encode(&row) };
+    let (credential, at) = (CredentialRow::of(&detached.credential), detached.at.micros());
+    row::encode_as(LEFT, &LeftRow { run: row, credential, at })
 }
 
 fn decode(key: &str, bytes: &[u8]) -> Result<Run, Unavailable> {
-    let row: RunRow<'_> = row::decode(bytes)?;
+    let (row, detached) = match bytes.first() {
+        Some(&LEFT) => {
+            let LeftRow { run, credential, at } = row::decode_as(LEFT, bytes)?;
+            (run, Some(Detached { credential: credential.credential()?, at: Timestamp::from_micros(at) }))
+        }
+        _ => (row::decode(bytes)?, None),
+    };
     let (principal, id) = key.split_once('\n').ok_or_else(|| Unavailable::new("a run has no id"))?;
     let end = row.end.map(|end| {
         let verdict = match end.verdict {
@@ -168,5 +229,36 @@ fn decode(key: &str, bytes: &[u8]) -> Result<Run, Unavailable> {
         plan: Canonical::trusted(row.plan),
         began_at: Timestamp::from_micros(row.began_at),
         end: end.transpose()?,
+        detached,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::principal::Credential;
+
+    #[test]
+    fn the_bytes_of_rows_stay_as_they_are() {
+        let run = Run {
+            principal: "os:7".parse().unwrap(),
+            id: "r".parse().unwrap(),
+            workflow: "w".to_owned(),
+            plan: Canonical::trusted("{}"),
+            began_at: Timestamp::from_micros(1),
+            end: None,
+            detached: None,
+        };
+        let at = Timestamp::from_micros(2);
+        let left = Run { detached: Some(Detached { credential: Credential::Peer(7), at }), ..run.clone() };
+        for (run, bytes) in
+            [(run, b"\x01\x01w\x02{}\x02\x00".as_slice()), (left, b"\x02\x01w\x02{}\x02\x00\x01\x07\x04".as_slice())]
+        {
+            assert_eq!(encode(&run).unwrap(), bytes);
+            assert_eq!(decode("os:7\nr", bytes).unwrap(), run);
+            assert!(decode("os:7\nr", &bytes[..bytes.len() - 1]).is_err());
+        }
+        let newer = decode("os:7\nr", b"\x03\x01w").unwrap_err();
+        assert!(newer.why.contains("newer than this program"), "{newer}");
+    }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::tool::command::{Limits, Pinned, Sandbox};
+use crate::domain::tool::command::{Limits, Pinned, Retry, Sandbox};
 
 /// The longest frame, in bytes: arguments, environment and standard input together.
 const LONGEST: usize = 16 << 20;
@@ -22,8 +22,12 @@ pub struct Job {
     pub program: Program,
     /// What the program reads on stdin.
     pub input: Option<String>,
-    /// How long it may run, in milliseconds.
+    /// How long it may run, all starts together, in milliseconds.
     pub timeout_ms: u64,
+    /// Exit statuses after which it is started again.
+    pub again: Vec<u8>,
+    /// How.
+    pub retry: Retry,
     /// Bytes of stdout after which it is killed.
     pub most_output: usize,
     /// Values that must not be in what is kept of its output, each with its name.
@@ -43,8 +47,12 @@ pub struct Program {
     pub script: Option<Pinned>,
     /// Its arguments without its name.
     pub arguments: Vec<String>,
-    /// Its whole environment.
+    /// Its whole environment, but for the variables of `files`.
     pub environment: BTreeMap<String, String>,
+    /// What it reads from files that have no name: the variable that says where, and the content.
+    pub files: Vec<(String, String)>,
+    /// Paths that a caller sent, each with the folder that it must not leave.
+    pub inside: Vec<(PathBuf, PathBuf)>,
     /// The folder it runs in.
     pub folder: PathBuf,
     /// The folder that is its own.
@@ -73,6 +81,9 @@ pub struct End {
     pub cut: Option<Cut>,
     /// Something it started could not be ended.
     pub survivors: bool,
+    /// How often it was started.
+    #[serde(default)]
+    pub attempts: u32,
     /// How it was kept in.
     pub sandbox: String,
     /// Bytes it wrote to stdout, kept or not.

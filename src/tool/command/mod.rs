@@ -2,6 +2,7 @@
 //! the shim leaves is read back: the same way whether this daemon began the run or one that is gone.
 
 mod job;
+mod place;
 mod process;
 mod reading;
 mod spool;
@@ -16,20 +17,25 @@ use std::process::{ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
 use self::job::{Job, Program};
 use self::reading::Reading;
 use self::spool::{Found, Run, Spool};
 use crate::domain::call::{Call, CallState};
+use crate::domain::denial::Violation;
 use crate::domain::digest::Digest;
 use crate::domain::id::{CallId, ToolName};
 use crate::domain::outcome::{Effect, Ending, FailureKind, Outcome, Ran};
 use crate::domain::tool::command::{CommandAction, Input, Pinned};
+use crate::domain::tool::path;
 use crate::domain::tool::template::expand;
 use crate::domain::tool::{Action, Tool};
 use crate::pipeline::cleared::Cleared;
 use crate::pipeline::port::{Executor, InStore, Trace, Wait};
+
+pub(super) use self::process::watched;
 
 /// How long a shim may take beyond the time of its program, to end what must be ended and to write it down.
 const SHIM_MARGIN: Duration = Duration::from_secs(20);
@@ -70,13 +76,13 @@ impl CommandExecutor {
         let (run, state) = (spool.run(call.id, call.attempts, true), call.state.clone());
         let found = {
             let run = run.clone();
-            blocking(move || run.look()).await
+            blocking(move || run.look().inspect(|found| end_strays(&run, found))).await
         };
         match found {
             Ok(Found::Held) => Trace::Running(Box::pin(async move {
                 let waited = {
                     let run = run.clone();
-                    blocking(move || run.judge(&run.wait()?)).await
+                    blocking(move || judge(&run)).await
                 };
                 conclude(&run, waited)
             })),
@@ -125,8 +131,9 @@ impl CommandExecutor {
         let arguments = cleared.arguments();
         let run = spool.run(call.id, call.attempts, !tool.is_read_only());
         let list = expand(&command.arguments, &arguments).map_err(|error| error.to_string())?;
-        let secrets = surroundings::secrets(command, &self.environment)?;
-        let environment = surroundings::environment(command, call, &arguments, &secrets, run.path())?;
+        let given = surroundings::secrets(command, &self.environment)?;
+        let environment = surroundings::environment(command, call, &arguments, &given, run.path())?;
+        let inside = path::inside(&command.paths, &arguments).map(|(_, sent, root)| (sent.into(), root.to_owned()));
         let home = run.path().join("home");
         let job = Job {
             spool: run.path().to_owned(),
@@ -137,6 +144,8 @@ impl CommandExecutor {
                 script: command.script.clone(),
                 arguments: list,
                 environment,
+                files: given.files.clone(),
+                inside: inside.collect(),
                 folder: command.folder.clone().unwrap_or_else(|| home.clone()),
                 private: run.path().to_owned(),
                 limits: command.limits,
@@ -148,8 +157,10 @@ impl CommandExecutor {
                 Input::Json => Some(call.arguments.as_str().to_owned()),
             },
             timeout_ms: u64::try_from(tool.timeout.as_millis()).unwrap_or(u64::MAX),
+            again: command.exits.temporary.clone(),
+            retry: command.exits.retry.unwrap_or_default(),
             most_output: tool.output_limit,
-            secrets,
+            secrets: given.variables.into_iter().chain(given.files).collect(),
             outlives: !tool.is_read_only(),
         };
         let frame = job::frame(&job).map_err(|error| error.to_string())?;
@@ -168,7 +179,7 @@ impl CommandExecutor {
         drop(stdin);
         let found = {
             let run = run.clone();
-            blocking(move || run.judge(&run.wait()?)).await
+            blocking(move || judge(&run)).await
         };
         Ok(conclude(&run, found))
     }
@@ -187,7 +198,7 @@ impl Executor for CommandExecutor {
     fn patience(&self, tool: &Tool) -> Duration {
         let grace = match &tool.action {
             Action::Command(command) => command.limits.grace(),
-            Action::Desk => Duration::ZERO,
+            Action::Desk | Action::Http(_) | Action::Upstream(_) => Duration::ZERO,
         };
         tool.timeout.saturating_add(grace).saturating_add(SHIM_MARGIN)
     }
@@ -201,8 +212,44 @@ impl Executor for CommandExecutor {
         })
     }
 
+    fn fits<'a>(&'a self, tool: &'a Tool, arguments: &'a Value) -> Wait<'a, Result<(), Violation>> {
+        Box::pin(async move {
+            let Action::Command(command) = &tool.action else { return Ok(()) };
+            let sent: Vec<(String, PathBuf, PathBuf)> = path::inside(&command.paths, arguments)
+                .map(|(name, sent, root)| (name.to_owned(), sent.into(), root.to_owned()))
+                .collect();
+            if sent.is_empty() {
+                return Ok(());
+            }
+            let looked = blocking(move || {
+                Ok(sent.iter().find_map(|(name, sent, root)| Some((name.clone(), place::must_stay(sent, root).err()?))))
+            });
+            let (name, message) = match looked.await {
+                Ok(None) => return Ok(()),
+                Ok(Some(wrong)) => wrong,
+                Err(error) => (String::new(), error.to_string()),
+            };
+            Err(Violation { path: format!("/{}", name.replace('~', "~0").replace('/', "~1")), message })
+        })
+    }
+
     fn in_store(&self, _: &ToolName) -> Option<Arc<dyn InStore>> {
         None
+    }
+}
+
+/// What became of a run, once nobody holds it.
+fn judge(run: &Run) -> io::Result<Found> {
+    let found = run.judge(&run.wait()?)?;
+    end_strays(run, &found);
+    Ok(found)
+}
+
+/// A shim that was killed takes its program with it, and nobody is left to end what that has started: it must not go
+/// on unseen, least of all when the call starts again.
+fn end_strays(run: &Run, found: &Found) {
+    if matches!(found, Found::Started) && !process::end_strays(run.path()) {
+        tracing::error!(run = %run.path().display(), "something that a command has started could not be ended");
     }
 }
 

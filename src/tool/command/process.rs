@@ -4,9 +4,9 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub use self::unix::{entered, missing, new_private_folder, private_folder, sync_folder};
+pub use self::unix::{end_strays, entered, missing, new_private_folder, private_folder, sync_folder, watched};
 
 #[cfg(windows)]
 mod other;
 #[cfg(windows)]
-pub use self::other::{entered, missing, new_private_folder, private_folder, sync_folder};
+pub use self::other::{end_strays, entered, missing, new_private_folder, private_folder, sync_folder, watched};

@@ -5,14 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::job::{Cut, End, Fate};
-use crate::domain::json::{self, Canonical, Limits};
+use crate::domain::json::Canonical;
 use crate::domain::outcome::{Effect, Ending, FailureKind, Outcome, Ran};
 use crate::domain::tool::command::{CommandAction, Exits, Form};
 use crate::domain::tool::{EffectClass, Tool};
 use crate::guard::schema::OutputSchema;
-
-/// Bytes of what a failed command printed that its caller is told.
-const MOST_TOLD: usize = 8 << 10;
+use crate::tool::output::{parse, told};
 
 /// What a tool declared about its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +49,9 @@ impl Reading {
         if end.survivors {
             facts.push(("survivors", "something that the command started could not be ended".to_owned()));
         }
+        if end.attempts > 1 {
+            facts.push(("attempts", end.attempts.to_string()));
+        }
         Ran { ending: self.ending(end, stdout, stderr), facts }
     }
 
@@ -59,7 +60,7 @@ impl Reading {
         let cut_off = |kind, message| Ending::cut_off(self.effect, kind, message);
         match (&end.fate, end.cut) {
             (Fate::NotStarted(why), _) => Ending::Known(self.failed(format!("nothing ran: {why}"), None, Effect::None)),
-            (Fate::Exited(status), None) => Ending::Known(self.exited(*status, stdout, stderr)),
+            (Fate::Exited(status), None) => Ending::Known(self.exited(*status, end.attempts, stdout, stderr)),
             // Whatever it says after it was asked to end is not what it would have said.
             (_, Some(Cut::Timeout)) => cut_off(FailureKind::Timeout, self.too_slow()),
             (_, Some(Cut::Flood)) => {
@@ -85,7 +86,7 @@ impl Reading {
         )
     }
 
-    fn exited(&self, status: i32, stdout: &[u8], stderr: &[u8]) -> Outcome {
+    fn exited(&self, status: i32, attempts: u32, stdout: &[u8], stderr: &[u8]) -> Outcome {
         if has(&self.exits.success, status) {
             return self.succeeded(stdout);
         }
@@ -97,37 +98,24 @@ impl Reading {
         } else {
             (unknown, "")
         };
-        let message = format!("`{}` ended with status {status}{meaning}{}", self.name, last_words(stderr));
+        let attempts = if attempts > 1 { format!(" ({attempts} attempts)") } else { String::new() };
+        let message = format!("`{}` ended with status {status}{meaning}{attempts}{}", self.name, last_words(stderr));
         let output = json!({"exit_status": status, "stdout": told(stdout), "stderr": told(stderr)});
         self.failed(message, Some(Canonical::of(&output)), effect)
     }
 
     fn succeeded(&self, stdout: &[u8]) -> Outcome {
-        let output = match self.parse(stdout).and_then(|output| self.check(&output).map(|()| output)) {
-            Ok(output) => Canonical::of(&output),
-            Err(why) => {
-                let effect = if self.effect == EffectClass::ReadOnly { Effect::None } else { Effect::Done };
-                let output = Some(Canonical::of(&json!({"stdout": told(stdout)})));
-                let message = format!("`{}` succeeded, but its output is not what it declared: {why}", self.name);
-                return Outcome::Failed { kind: FailureKind::OutputInvalid, message, output, effect };
-            }
-        };
+        let output =
+            match parse(self.form, stdout, self.most_output).and_then(|output| self.check(&output).map(|()| output)) {
+                Ok(output) => Canonical::of(&output),
+                Err(why) => {
+                    let effect = if self.effect == EffectClass::ReadOnly { Effect::None } else { Effect::Done };
+                    let output = Some(Canonical::of(&json!({"stdout": told(stdout)})));
+                    let message = format!("`{}` succeeded, but its output is not what it declared: {why}", self.name);
+                    return Outcome::Failed { kind: FailureKind::OutputInvalid, message, output, effect };
+                }
+            };
         Outcome::Succeeded { output }
-    }
-
-    fn parse(&self, stdout: &[u8]) -> Result<Value, String> {
-        match self.form {
-            Form::Text => Ok(text(stdout)),
-            Form::Lines => {
-                let text = std::str::from_utf8(stdout).map_err(|error| format!("it is not UTF-8: {error}"))?;
-                Ok(json!({"lines": text.lines().collect::<Vec<_>>()}))
-            }
-            Form::Json => {
-                let limits = Limits { bytes: self.most_output, ..Limits::default() };
-                let value = json::parse(stdout, limits).map_err(|error| format!("it is not strict JSON: {error}"))?;
-                Ok(if value.is_object() { value } else { json!({"result": value}) })
-            }
-        }
     }
 
     fn check(&self, output: &Value) -> Result<(), String> {
@@ -139,27 +127,8 @@ impl Reading {
     }
 }
 
-/// Text exactly as it was printed; where that is not UTF-8, also its bytes.
-fn text(stdout: &[u8]) -> Value {
-    use base64::Engine as _;
-    match std::str::from_utf8(stdout) {
-        Ok(text) => json!({"text": text}),
-        Err(_) => {
-            let bytes = base64::engine::general_purpose::STANDARD.encode(stdout);
-            json!({"text": String::from_utf8_lossy(stdout), "base64": bytes})
-        }
-    }
-}
-
 fn has(list: &[u8], status: i32) -> bool {
     list.iter().any(|listed| i32::from(*listed) == status)
-}
-
-/// What is told of output that nobody declared: the beginning.
-fn told(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let cut: String = text.chars().take(MOST_TOLD).collect();
-    if cut.len() < text.len() { format!("{cut}…") } else { cut }
 }
 
 /// The last line on stderr, where programs say why.

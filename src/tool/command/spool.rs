@@ -263,6 +263,7 @@ mod tests {
         fate: Fate::Exited(0),
         cut: None,
         survivors: false,
+        attempts: 1,
         sandbox: String::new(),
         stdout_bytes: 3,
         stderr_bytes: 0,

@@ -11,22 +11,32 @@ use crate::domain::tool::EffectClass;
 use crate::domain::tool::command::{CommandAction, PATH, Variable};
 use crate::tool::secret;
 
-/// Every secret of a command by the name of its variable.
+/// What a command is given from references: each value with the name of its variable.
+pub struct Given {
+    /// Variables that hold a secret.
+    pub variables: Vec<(String, String)>,
+    /// Variables that say where a file with a secret is.
+    pub files: Vec<(String, String)>,
+}
+
+/// Every secret of a command.
 ///
 /// # Errors
 /// Names the reference that leads nowhere, never its value: nothing has run.
-pub fn secrets(
-    command: &CommandAction,
-    environment: &BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, String> {
-    let wanted = command.environment.iter().filter_map(|(name, variable)| match variable {
-        Variable::Secret(reference) => Some((name, reference)),
-        Variable::Text(_) => None,
-    });
-    wanted.map(|(name, reference)| Ok((name.clone(), secret::read(reference, environment)?))).collect()
+pub fn secrets(command: &CommandAction, environment: &BTreeMap<String, String>) -> Result<Given, String> {
+    let mut given = Given { variables: Vec::new(), files: Vec::new() };
+    for (name, variable) in &command.environment {
+        let (list, reference) = match variable {
+            Variable::Secret(reference) => (&mut given.variables, reference),
+            Variable::SecretFile(reference) => (&mut given.files, reference),
+            Variable::Text(_) => continue,
+        };
+        list.push((name.clone(), secret::read(reference, environment)?));
+    }
+    Ok(given)
 }
 
-/// The whole environment of one run.
+/// The environment of one run, but for the variables that say where files are.
 ///
 /// # Errors
 /// An argument that cannot stand in a variable: nothing has run.
@@ -34,7 +44,7 @@ pub fn environment(
     command: &CommandAction,
     call: &Call,
     arguments: &Value,
-    secrets: &[(String, String)],
+    given: &Given,
     run: &Path,
 ) -> Result<BTreeMap<String, String>, String> {
     let folder = |name: &str| run.join(name).display().to_string();
@@ -57,6 +67,6 @@ pub fn environment(
             variables.insert(name.clone(), text.fill(arguments).map_err(|error| error.to_string())?);
         }
     }
-    variables.extend(secrets.iter().cloned());
+    variables.extend(given.variables.iter().cloned());
     Ok(variables)
 }

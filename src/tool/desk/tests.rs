@@ -1,7 +1,9 @@
 //! The tools of the desk over plain collections.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicI64;
 
 use proptest::prelude::*;
 
@@ -13,8 +15,11 @@ use crate::domain::principal::Credential;
 use crate::domain::time::Timestamp;
 use crate::domain::tool::{Catalog, Registered, ToolKind};
 use crate::pipeline::port::{DeskTables, Edge, Executors, Message, Ticket};
+use crate::pipeline::tests::world::{Counted, SetClock};
 use crate::tool::Tools;
 use crate::tool::command::CommandExecutor;
+use crate::tool::http::HttpExecutor;
+use crate::tool::upstream::Upstreams;
 
 #[derive(Default)]
 struct Desk {
@@ -117,6 +122,12 @@ fn call(tool: &Registered, arguments: Value) -> Call {
     }
 }
 
+fn wired(desk: Desk) -> Tools {
+    let (clock, chance) = (Arc::new(SetClock(AtomicI64::new(0))), Arc::new(Counted::default()));
+    let upstreams = Upstreams::new(PathBuf::new(), BTreeMap::new(), clock, chance);
+    Tools::new(Arc::new(desk), CommandExecutor::none(), HttpExecutor::default(), Arc::new(upstreams))
+}
+
 fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
@@ -124,13 +135,12 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn read(desk: Desk, name: &str, arguments: Value) -> Outcome {
     let tool = tool(name);
     let cleared = Cleared::read_only(call(&tool, arguments), &tool).unwrap();
-    let tools = Tools::new(Arc::new(desk), CommandExecutor::none());
-    wait(tools.of(ToolKind::Desk).run(&cleared)).ending.of_read()
+    wait(wired(desk).of(ToolKind::Desk).run(&cleared)).ending.of_read()
 }
 
 fn apply(desk: &mut Desk, name: &str, arguments: Value) -> Result<Outcome, Unavailable> {
     let tool = tool(name);
-    let tools = Tools::new(Arc::new(Desk::default()), CommandExecutor::none());
+    let tools = wired(Desk::default());
     let effect = tools.of(ToolKind::Desk).in_store(&tool.name).unwrap();
     effect.apply(&call(&tool, arguments), desk, Timestamp::from_micros(1_795_420_800_000_000))
 }
@@ -225,7 +235,7 @@ fn a_store_that_fails_ends_the_transaction() {
 
 #[test]
 fn only_tools_that_write_run_in_the_store() {
-    let tools_of_the_desk = Tools::new(Arc::new(Desk::default()), CommandExecutor::none());
+    let tools_of_the_desk = wired(Desk::default());
     for tool in tools() {
         let in_store = tools_of_the_desk.of(ToolKind::Desk).in_store(&tool.name).is_some();
         assert_eq!(in_store, tool.runs_in_store(), "{}", tool.name);

@@ -98,3 +98,68 @@ fn the_file_to_begin_with_is_right_and_editors_get_a_schema() {
     let schema: Value = serde_json::from_str(&schema).expect("JSON");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
+
+#[test]
+fn tools_are_found_by_tags_and_shown_with_what_was_declared() {
+    let daemon = Daemon::prepared(&[], &[]);
+    let text = HELLO.replace("effect =", "tags = [\"greeting\", \"people\"]\ntimeout = \"90s\"\neffect =");
+    let more = "limits = { memory = \"64 MiB\" }\n\n[tool.command.sandbox]\nread = [\"/srv\"]\nbest_effort = true\n";
+    daemon.configure("tools/hello.toml", &text.replace("output = \"lines\"\n", &format!("output = \"lines\"\n{more}")));
+    let mut daemon = daemon;
+    daemon.restart();
+    let found = daemon.cli(&["tools", "search", "greeting"]).succeeds();
+    assert!(found.lines().count() == 1 && found.starts_with("hello\t"), "{found}");
+    let shown = daemon.cli(&["-o", "table", "tools", "show", "hello"]).succeeds();
+    for expected in [
+        "toolctl call hello --whom you",
+        "timeout    1m 30s",
+        "tags       greeting, people",
+        "/echo (sha256:",
+        "arguments  [\"hello\", \"{whom}\"]",
+        "67108864 bytes of memory",
+        "sandbox    files; reads /srv; no network; as far as the kernel can",
+        "digest     sha256:",
+    ] {
+        assert!(shown.contains(expected), "`{expected}` is not in:\n{shown}");
+    }
+    let agent = daemon.agent("bot");
+    let theirs = daemon.cli(&["-o", "table", "tools", "show", "hello"]).key(&agent).succeeds();
+    assert!(theirs.contains("timeout  1m 30s") && !theirs.contains("/echo"), "{theirs}");
+}
+
+#[test]
+fn what_cannot_be_changed_here_is_told_and_left_as_it_is() {
+    let daemon = Daemon::prepared(&[], &[]);
+    let table =
+        |name: &str| format!("[[tool]]\nname = \"{name}\"\ndescription = \"x\"\n[tool.command]\nprogram = \"true\"\n");
+    daemon.configure("tools/two.toml", &format!("{}{}", table("one"), table("two")));
+    let error = fails(daemon.cli(&["-o", "json", "tools", "remove", "one"]), 12);
+    assert_eq!(error["code"], "shared-file");
+    assert!(error.to_string().contains("toolctl tools disable one"), "{error}");
+    for command in ["remove", "enable", "disable", "test"] {
+        let error = fails(daemon.cli(&["-o", "json", "tools", command, "onne"]), 2);
+        assert_eq!(
+            (&error["code"], &error["hint"]),
+            (&json!("tool-not-found"), &json!("did you mean `one`?")),
+            "{command}"
+        );
+        let error = fails(daemon.cli(&["-o", "json", "tools", command, "create_ticket"]), 2);
+        assert_eq!(error["code"], "tool-not-found", "{command}: what is built in has no file");
+    }
+    let error = fails(daemon.cli(&["-o", "json", "tools", "test", "one"]), 2);
+    assert!(error["message"].as_str().is_some_and(|said| said.contains("has no examples")), "{error}");
+    // A probe that others need stays, and so does the file.
+    let probed = format!(
+        "{}probe = \"look\"\n[tool.command]\nprogram = \"true\"\n",
+        "[tool]\nname = \"pay\"\ndescription = \"x\"\n"
+    );
+    daemon.configure("tools/two.toml", &probed);
+    daemon.configure("tools/look.toml", &table("look").replace("\"x\"\n", "\"x\"\neffect = \"readonly\"\n"));
+    let mut daemon = daemon;
+    daemon.restart();
+    let error = daemon.cli(&["-o", "json", "tools", "remove", "look"]).ends();
+    assert_ne!(error.code, Some(0), "{error:?}");
+    assert!(error.stderr.contains("there is no tool `look` to be the probe of `pay`"), "{error:?}");
+    assert!(daemon.dir().join("config/tools/look.toml").exists(), "the change was taken back");
+    daemon.cli(&["call", "look"]).exits(0);
+}

@@ -12,14 +12,14 @@ use crate::support::{Daemon, Ending, store};
 
 /// Who is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Who {
+pub(super) enum Who {
     Client,
     Daemon,
     Both,
 }
 
 /// How often each ticket was made; the daemon ends.
-fn tickets(daemon: &mut Daemon) -> BTreeMap<String, usize> {
+pub(super) fn tickets(daemon: &mut Daemon) -> BTreeMap<String, usize> {
     daemon.kill();
     let made = store::reading(daemon, async |store| store.tickets(100_000).await.expect("tickets"));
     let mut count = BTreeMap::new();
@@ -196,7 +196,7 @@ fn graph(dice: &mut Dice) -> (String, Vec<String>) {
     (text, titles)
 }
 
-fn number_from(name: &str) -> Option<u64> {
+pub(super) fn number_from(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 

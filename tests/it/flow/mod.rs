@@ -1,11 +1,15 @@
 //! Workflows as their users meet them: a file, a daemon, and runs that are stopped and go on.
 
 mod changes;
+mod detach;
+mod drift;
 mod examples;
 mod faults;
 mod kills;
+mod people;
 mod running;
 mod size;
+mod timeouts;
 
 use std::path::Path;
 

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -25,6 +25,7 @@ pub struct Daemon {
     child: Option<Child>,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    said: Arc<Mutex<String>>,
 }
 
 impl Daemon {
@@ -62,6 +63,7 @@ impl Daemon {
             child: None,
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
             env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            said: Arc::default(),
         }
     }
 
@@ -120,8 +122,10 @@ impl Daemon {
         let mut child = command.spawn().expect("the daemon starts");
         let stderr = child.stderr.take().expect("its stderr");
         let (said, heard) = mpsc::channel();
+        let log = Arc::clone(&self.said);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                log.lock().expect("the log").push_str(&format!("{line}\n"));
                 // Nobody may be listening any more; the pipe must be drained all the same.
                 let _gone = said.send(line);
             }
@@ -186,6 +190,11 @@ impl Daemon {
     /// A command of the client, talking to this daemon.
     pub fn cli(&self, args: &[&str]) -> Story {
         Story::new(self.dir(), args)
+    }
+
+    /// Everything it has said on stderr in all its lives.
+    pub fn log(&self) -> String {
+        self.said.lock().expect("the log").clone()
     }
 
     /// Its socket as a door.

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 pub mod daemon;
 pub mod http;
+pub mod server;
 pub mod store;
 pub mod story;
 
 pub use daemon::Daemon;
 pub use http::{Door, Exchange, Response};
+pub use server::{Heard, Server};
 pub use story::{Ending, Story};
 
 /// Asks until there is an answer, at most for a minute.

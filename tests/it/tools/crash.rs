@@ -119,6 +119,37 @@ fn a_shim_that_is_killed_takes_its_command_with_it_and_leaves_doubt() {
     daemon.cli(&["audit", "verify"]).exits(0);
 }
 
+/// Processes that have this daemon's spool in their environment.
+fn alive(daemon: &Daemon) -> usize {
+    let mark = daemon.state().join("spool").display().to_string();
+    let processes = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
+    let environments = processes.map(|process| std::fs::read(process.path().join("environ")).unwrap_or_default());
+    environments.filter(|text| text.windows(mark.len()).any(|window| window == mark.as_bytes())).count()
+}
+
+#[test]
+fn what_a_command_has_started_ends_when_its_shim_is_killed() {
+    let work = "#!/bin/sh\n(setsid sh -c 'trap \"\" TERM HUP; echo started >> \"$0\"; exec sleep 600' \"$1/starts\" &)\nexec sleep 600\n";
+    for next_daemon in [false, true] {
+        let mut daemon = Daemon::prepared(&[], &[]);
+        let text = manifest("once", daemon.dir());
+        super::put(&daemon, &[("work.toml", &text), ("work.sh", work)]);
+        daemon.restart();
+        begin(&daemon, "k");
+        // The program, and what left its session.
+        until(|| (alive(&daemon) >= 2).then_some(()));
+        if next_daemon {
+            daemon.kill();
+        }
+        kill_shims(&daemon);
+        if next_daemon {
+            daemon.restart();
+        }
+        until(|| Some(the_call(&daemon)).filter(|call| call["state"] == "in_doubt"));
+        assert_eq!(alive(&daemon), 0, "nothing goes on unseen");
+    }
+}
+
 #[test]
 fn what_may_be_repeated_is_started_again_after_a_lost_shim() {
     let mut daemon = working("idempotent");
@@ -164,6 +195,12 @@ fn kill_shims(daemon: &Daemon) {
             let pid = entry.file_name().to_string_lossy().into_owned();
             let status = std::process::Command::new("kill").args(["-9", &pid]).status().expect("kill runs");
             assert!(status.success());
+            // Its program is told to end before it is gone itself.
+            let ended = || match std::fs::read_to_string(entry.path().join("stat")) {
+                Ok(stat) => stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')),
+                Err(_) => true,
+            };
+            until(|| ended().then_some(()));
         }
     }
 }

@@ -82,3 +82,47 @@ fn the_next_daemon_asks_again() {
     let url = format!("/v1/calls/{}", doubt["id"].as_str().expect("an id"));
     until(|| (state(&daemon.http("GET", &url).send().json()) == ("succeeded", "done")).then_some(()));
 }
+
+#[test]
+fn whoever_runs_the_daemon_is_told_how_to_settle_a_doubt() {
+    let daemon = shop("exit 1");
+    let ending = daemon.cli(&["-o", "json", "call", "pay", "--order", "7"]).exits(10);
+    let error = ending.error();
+    assert_eq!(
+        (&error["code"], &error["effect"], &error["exit"]),
+        (&json!("outcome-unknown"), &json!("unknown"), &json!(10))
+    );
+    let id = error["call_id"].as_str().expect("the call").to_owned();
+    let status = daemon.cli(&["-o", "table", "status"]).succeeds();
+    let command = format!("toolctl calls resolve {id} --as succeeded|failed|rerun");
+    assert!(status.contains("1 in doubt") && status.contains("pay by os:") && status.contains(&command), "{status}");
+    let report = daemon.cli(&["-o", "json", "status"]).json();
+    assert_eq!((&report["in_doubt"], &report["doubts"][0]["call"]), (&json!(1), &json!(id)));
+    // Another caller sees how many there are, and not whose.
+    let agent = daemon.agent("bot");
+    let theirs = daemon.cli(&["-o", "json", "status"]).key(&agent).json();
+    assert_eq!((&theirs["in_doubt"], &theirs["doubts"]), (&json!(1), &json!(null)));
+    daemon.cli(&["calls", "resolve", &id, "--as", "succeeded", "--note", "the bank says so"]).exits(0);
+    assert!(daemon.cli(&["-o", "table", "status"]).succeeds().contains("0 in doubt"));
+    let ended = daemon.http("GET", &format!("/v1/calls/{id}")).send().json();
+    assert_eq!(state(&ended), ("succeeded", "done"));
+}
+
+/// What a lost end means, class by class, when there is no probe: the table of the promises.
+#[test]
+fn without_a_probe_the_declared_effect_decides() {
+    for (effect, expected) in [
+        ("readonly", ("failed", "none")),
+        ("idempotent", ("failed", "unknown")),
+        ("keyed", ("in_doubt", "unknown")),
+        ("once", ("in_doubt", "unknown")),
+    ] {
+        let text = TOOLS.replacen("effect = \"once\"", &format!("effect = \"{effect}\""), 1).replacen(
+            "probe = \"paid\"\n",
+            "",
+            1,
+        );
+        let daemon = daemon(&[("shop.toml", &text), ("pay.sh", "#!/bin/sh\nsleep 600\n"), ("paid.sh", "#!/bin/sh\n")]);
+        assert_eq!(state(&call(&daemon, "pay", &json!({"order": 7}))), expected, "{effect}");
+    }
+}

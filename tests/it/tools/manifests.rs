@@ -73,3 +73,31 @@ fn any_json_schema_will_do() {
     daemon.cli(&["tools", "show", "odd.one"]).exits(0);
     daemon.cli(&["call", "odd.one", "--help"]).exits(0);
 }
+
+#[test]
+fn a_file_that_changed_waits_for_a_reload_and_status_says_so() {
+    let daemon = daemon(&[("a.toml", &tool("a", ""))]);
+    let waits = || {
+        let report = daemon.http("GET", "/v1/status").send().json();
+        let notes = report["notes"].as_array().expect("notes").clone();
+        notes
+            .iter()
+            .filter_map(|note| note.as_str())
+            .find(|note| note.contains("toolctl reload"))
+            .map(ToOwned::to_owned)
+    };
+    assert_eq!(waits(), None);
+    put(&daemon, &[("b.toml", &tool("b", ""))]);
+    assert!(waits().is_some_and(|note| note.contains("b.toml")));
+    assert_eq!(call(&daemon, "b", &json!({}))["code"], "tool-not-found", "it is not taken while it is written");
+    daemon.cli(&["reload"]).exits(0);
+    assert_eq!(waits(), None);
+    put(&daemon, &[("a.toml", "[tool]\n")]);
+    assert_ne!(daemon.cli(&["reload"]).ends().code, Some(0));
+    assert!(waits().is_some_and(|note| note.contains("a.toml")), "what was refused is not in force");
+    std::fs::remove_file(super::path(&daemon, "a.toml")).expect("removed");
+    assert!(waits().is_some_and(|note| note.contains("a.toml")));
+    daemon.signal("HUP");
+    crate::support::until(|| waits().is_none().then_some(()));
+    assert_eq!(call(&daemon, "a", &json!({}))["code"], "tool-not-found");
+}

@@ -5,10 +5,17 @@ mod commands;
 mod crash;
 mod doubt;
 mod examples;
+mod http;
+mod http_kills;
 mod leftovers;
 mod manifests;
+mod openapi;
+mod paths;
 mod preview;
+mod retries;
 mod sandbox;
+mod secrets;
+mod ssrf;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;

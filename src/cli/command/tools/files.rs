@@ -61,6 +61,25 @@ pub fn find<'a>(all: &'a Manifests, name: &str) -> Result<&'a Manifest, CliError
     })
 }
 
+/// A tool or a server of the folder, as far as its file is concerned.
+struct Entry<'a> {
+    file: &'a Path,
+    enabled: bool,
+    place: &'a std::ops::Range<usize>,
+    switch: Option<&'a std::ops::Range<usize>>,
+}
+
+/// The tool or server of this name in the folder.
+fn entry<'a>(all: &'a Manifests, name: &str) -> Result<Entry<'a>, CliError> {
+    let server = all.upstreams.iter().find(|server| server.upstream.name.as_str() == name);
+    if let Some(server) = server {
+        let (file, place, switch) = (&server.file, &server.place, server.switch.as_ref());
+        return Ok(Entry { file, enabled: server.enabled, place, switch });
+    }
+    let found = find(all, name)?;
+    Ok(Entry { file: &found.file, enabled: found.enabled, place: &found.place, switch: found.switch.as_ref() })
+}
+
 /// Files that are wrong, as an error.
 pub fn wrong(problems: &Problems) -> CliError {
     let hints: Vec<String> = problems.0.iter().filter_map(|problem| problem.hint.clone()).collect();
@@ -94,10 +113,16 @@ pub fn add(cx: &Context, file: &Path) -> Result<Exit, CliError> {
             error
         }
     })?;
-    let added: Vec<_> =
-        all.tools.iter().filter(|manifest| manifest.file == place).map(|one| one.tool.name.to_string()).collect();
+    let tools = all.tools.iter().filter(|manifest| manifest.file == place).map(|one| one.tool.name.to_string());
+    let servers = all.upstreams.iter().filter(|manifest| manifest.file == place);
+    let servers: Vec<_> = servers.map(|one| one.upstream.name.to_string()).collect();
+    let added: Vec<_> = tools.chain(servers.iter().map(|name| format!("the server {name}"))).collect();
     write(&place, &new.text)?;
-    finish(cx, &format!("added {}", added.join(", ")), || std::fs::remove_file(&place))
+    let done = finish(cx, &format!("added {}", added.join(", ")), || std::fs::remove_file(&place))?;
+    for name in servers {
+        cx.ui.note(&format!("look at what it lists: toolctl tools trust {name}"));
+    }
+    Ok(done)
 }
 
 /// Removes the file of a tool that has a file to itself.
@@ -106,18 +131,19 @@ pub fn add(cx: &Context, file: &Path) -> Result<Exit, CliError> {
 /// When there is no such tool or its file holds others.
 pub fn remove(cx: &Context, name: &str) -> Result<Exit, CliError> {
     let (sources, all) = load(cx)?;
-    let found = find(&all, name)?;
-    let others = all.tools.iter().filter(|other| other.file == found.file).count() - 1;
+    let found = entry(&all, name)?;
+    let tools = all.tools.iter().filter(|other| other.file == found.file).count();
+    let others = tools + all.upstreams.iter().filter(|other| other.file == found.file).count() - 1;
     if others > 0 {
-        let message = format!("`{}` holds {others} other tools", found.file.display());
+        let message = format!("`{}` holds {others} others", found.file.display());
         return Err(CliError::new(Exit::Conflict, "shared-file", message)
             .hint("take it out of the file and `toolctl reload`, or disable it")
             .attempt(format!("toolctl tools disable {name}")));
     }
     let before = sources.iter().find(|source| source.path == found.file).map(|source| source.text.clone());
-    std::fs::remove_file(&found.file)
+    std::fs::remove_file(found.file)
         .map_err(|error| CliError::io(format!("cannot remove `{}`", found.file.display()), &error))?;
-    finish(cx, &format!("removed {name}"), || std::fs::write(&found.file, before.unwrap_or_default()))
+    finish(cx, &format!("removed {name}"), || std::fs::write(found.file, before.unwrap_or_default()))
 }
 
 /// Switches a tool on or off, in its file, and leaves everything else there as it is.
@@ -126,7 +152,7 @@ pub fn remove(cx: &Context, name: &str) -> Result<Exit, CliError> {
 /// When there is no such tool, or its file cannot be written.
 pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
     let (sources, all) = load(cx)?;
-    let found = find(&all, name)?;
+    let found = entry(&all, name)?;
     let word = if on { "enabled" } else { "disabled" };
     if found.enabled == on {
         cx.ui.show(&json!({"tool": name, "enabled": on, "changed": false}), || format!("{name} is {word} already"))?;
@@ -134,7 +160,7 @@ pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
     }
     let text =
         sources.iter().find(|source| source.path == found.file).map(|source| source.text.clone()).unwrap_or_default();
-    let changed = match &found.switch {
+    let changed = match found.switch {
         Some(place) => splice(&text, place.clone(), &on.to_string()),
         None => splice(&text, found.place.end..found.place.end, &format!("\nenabled = {on}")),
     };
@@ -145,13 +171,13 @@ pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
             if source.path == found.file { Source { text: changed.clone(), ..source.clone() } } else { source.clone() }
         })
         .collect();
-    let took = manifest::load(&edited).is_ok_and(|all| find(&all, name).is_ok_and(|edited| edited.enabled == on));
+    let took = manifest::load(&edited).is_ok_and(|all| entry(&all, name).is_ok_and(|edited| edited.enabled == on));
     if !took {
         let message = format!("`{}` is written in a way that cannot be changed here", found.file.display());
         return Err(CliError::new(Exit::Failure, "not-changed", message).hint(format!("say enabled = {on} there")));
     }
-    write(&found.file, &changed)?;
-    finish(cx, &format!("{word} {name}"), || std::fs::write(&found.file, &text))
+    write(found.file, &changed)?;
+    finish(cx, &format!("{word} {name}"), || std::fs::write(found.file, &text))
 }
 
 fn splice(text: &str, place: std::ops::Range<usize>, new: &str) -> String {
@@ -160,7 +186,10 @@ fn splice(text: &str, place: std::ops::Range<usize>, new: &str) -> String {
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(path: &Path, text: &str) -> Result<(), CliError> {
     let failed = |error: std::io::Error| CliError::io(format!("cannot write `{}`", path.display()), &error);
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -170,16 +199,28 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Has the daemon take the change; takes it back when the daemon refuses. No daemon is no error.
-fn finish(cx: &Context, what: &str, undo: impl FnOnce() -> std::io::Result<()>) -> Result<Exit, CliError> {
-    let taken = match cx.send::<admin::Reload>(&Nothing {}) {
-        Ok(_) => true,
-        Err(error) if error.exit == Exit::Unreachable => false,
+/// Has the daemon take the change, and says whether one did; takes it back when the daemon refuses. No daemon is no
+/// error.
+///
+/// # Errors
+/// The daemon's own.
+pub fn taken(cx: &Context, undo: impl FnOnce() -> std::io::Result<()>) -> Result<bool, CliError> {
+    match cx.send::<admin::Reload>(&Nothing {}) {
+        Ok(_) => Ok(true),
+        Err(error) if error.exit == Exit::Unreachable => Ok(false),
         Err(error) => {
             undo().map_err(|error| CliError::io("the change could not be taken back", &error))?;
-            return Err(error);
+            Err(error)
         }
-    };
+    }
+}
+
+/// Takes effect, and says so.
+///
+/// # Errors
+/// As [`taken`].
+pub fn finish(cx: &Context, what: &str, undo: impl FnOnce() -> std::io::Result<()>) -> Result<Exit, CliError> {
+    let taken = taken(cx, undo)?;
     cx.ui.show(&json!({"done": what, "in_force": taken}), || {
         if taken { what.to_owned() } else { format!("{what}; no daemon runs, so it counts from the next start") }
     })?;

@@ -20,13 +20,14 @@ pub fn run(cx: &Context, given: &[PathBuf]) -> Result<Exit, CliError> {
     } else {
         given.iter().map(|path| files::source(path)).collect::<Result<_, _>>()?
     };
-    let (tools, warnings, problems) = match manifest::load(&sources) {
-        Ok(all) => (all.tools.len(), all.warnings, Vec::new()),
-        Err(problems) => (0, Vec::new(), problems.0),
+    let (tools, servers, warnings, problems) = match manifest::load(&sources) {
+        Ok(all) => (all.tools.len(), all.upstreams.len(), all.warnings, Vec::new()),
+        Err(problems) => (0, 0, Vec::new(), problems.0),
     };
     let document = json!({
         "files": sources.len(),
         "tools": tools,
+        "servers": servers,
         "problems": problems.iter().map(told).collect::<Vec<_>>(),
         "warnings": warnings.iter().map(told).collect::<Vec<_>>(),
     });
@@ -35,7 +36,10 @@ pub fn run(cx: &Context, given: &[PathBuf]) -> Result<Exit, CliError> {
         let shown = problems.iter().map(|problem| picture("wrong", problem));
         let shown = shown.chain(warnings.iter().map(|problem| picture("care", problem)));
         let mut text: String = shown.collect();
-        let (tools, files) = (count(tools, "tool"), count(sources.len(), "file"));
+        let (mut tools, files) = (count(tools, "tool"), count(sources.len(), "file"));
+        if servers > 0 {
+            tools.push_str(&format!(" and {}", count(servers, "server")));
+        }
         text.push_str(&match (clean, warnings.len()) {
             (true, 0) => format!("{tools} in {files}, nothing wrong"),
             (true, some) => format!("{tools} in {files}, nothing wrong, {some} to look at"),

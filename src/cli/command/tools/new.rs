@@ -11,6 +11,8 @@ use crate::cli::error::{CliError, Exit};
 pub fn run(cx: &Context, kind: NewTool) -> Result<Exit, CliError> {
     let text = match kind {
         NewTool::Command => include_str!("command.toml"),
+        NewTool::Http => include_str!("http.toml"),
+        NewTool::Mcp => include_str!("mcp.toml"),
     };
     cx.ui.out(text)?;
     Ok(Exit::Done)

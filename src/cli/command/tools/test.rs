@@ -67,7 +67,8 @@ impl Stage {
         std::fs::create_dir_all(config.join("policies")).map_err(failed)?;
         std::fs::write(config.join("policies").join("everything.cedar"), POLICY).map_err(failed)?;
         let tools = toml::Value::String(files::folder(cx)?.display().to_string());
-        std::fs::write(config.join("toolctl.toml"), format!("[tools]\nfolder = {tools}\n")).map_err(failed)?;
+        std::fs::write(config.join("toolctl.toml"), format!("[tools]\nfolder = {tools}\nservers = false\n"))
+            .map_err(failed)?;
         let state = folder.path().join("state");
         let socket = Paths::socket_in(&state);
         let paths = Paths { socket: socket.clone(), state, config, cache: folder.path().join("cache") };

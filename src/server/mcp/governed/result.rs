@@ -32,19 +32,25 @@ pub struct Reader {
     pub version: Version,
     /// It was told an output schema for the tool it called.
     pub has_schema: bool,
+    /// The tool's output is the content of a result already.
+    pub takes_content: bool,
 }
 
 impl Reader {
     /// A client that called `tool`, or one of our own tools, which have no output schema.
     pub fn of(version: Version, tool: Option<&Tool>) -> Self {
-        Self { version, has_schema: tool.is_some_and(|tool| tells_output_schema(version, tool)) }
+        Self {
+            version,
+            has_schema: tool.is_some_and(|tool| tells_output_schema(version, tool)),
+            takes_content: tool.is_some_and(Tool::answers_content),
+        }
     }
 }
 
 /// Whether clients of `version` are told the output schema of `tool`: legacy ones know only outputs that are
 /// objects.
 pub fn tells_output_schema(version: Version, tool: &Tool) -> bool {
-    let Some(schema) = tool.output_schema.as_object() else { return false };
+    let Some(schema) = tool.output_schema.as_object().filter(|_| !tool.answers_content()) else { return false };
     match version.era() {
         Era::Modern => true,
         Era::Legacy => version >= Version::V2025_06_18 && schema.get("type").is_some_and(|kind| *kind == "object"),
@@ -200,9 +206,20 @@ pub fn reply(reply: &Reply, reader: Reader) -> Body {
 /// be taken for one, even where a person says that the call succeeded.
 pub fn ended(call: &Call, reader: Reader) -> Body {
     match call.outcome() {
+        Some(Outcome::Succeeded { output }) if reader.takes_content => passed_on(output, reader),
         Some(Outcome::Succeeded { output }) => written(output.as_str(), reader, false),
         _ => Envelope::about(call).body(reader),
     }
+}
+
+/// The result of a tool of a server, as that server gave it: pictures stay pictures.
+fn passed_on(output: &Canonical, reader: Reader) -> Body {
+    let output = output.value();
+    let part = |name: &str| output.get(name).map(Canonical::of);
+    let content = part("content").unwrap_or_else(|| Canonical::of(&json!([])));
+    let structured = part("structuredContent").filter(|value| shows_structured(value.as_str(), reader, false));
+    let structured = structured.map(|value| format!(r#","structuredContent":{}"#, value.as_str())).unwrap_or_default();
+    Body::written(format!(r#""content":{}{structured},"isError":false"#, content.as_str()))
 }
 
 /// A no as a result that a model can act on.

@@ -3,9 +3,10 @@
 use super::super::keys;
 use super::super::table::{self, State};
 use super::*;
-use crate::domain::approval::Evidence;
+use crate::domain::approval::{Decision, Evidence, Verdict};
 use crate::domain::id::PrincipalId;
 use crate::domain::merkle::Frontier;
+use crate::domain::preview::Preview;
 use crate::store::conformance::kit::{api_key, asking, at, call, decision, id};
 
 fn hex(bytes: &[u8]) -> String {
@@ -48,7 +49,19 @@ fn every_call() -> Vec<Call> {
     }
     calls.push(asked);
     calls.push(consented());
+    calls.push(previewed(Ok(Canonical::trusted("[1]"))));
+    calls.push(previewed(Err("it is not there".to_owned())));
     calls
+}
+
+/// A call whose people were shown a preview.
+fn previewed(said: Result<Canonical, String>) -> Call {
+    let mut asked = asking(4, at(2));
+    if let Some(approval) = asked.approval.as_mut() {
+        let binding = said.is_ok();
+        approval.preview = Some(Preview { tool: "ticket.plan".parse().expect("a name"), said, binding });
+    }
+    asked
 }
 
 /// A call whose rule takes the caller's consent, and got it.
@@ -103,9 +116,9 @@ fn the_bytes_of_rows_stay_as_they_are() {
     assert_eq!(State::decode(&state.encode().expect("encoded")), Ok(state));
 }
 
-const DIGESTS: [&str; 14] = [
+const DIGESTS: [&str; 16] = [
     "ad475a44", "01495fe4", "61cab867", "a166614a", "08e48222", "4e943c2c", "5f06c590", "b2b73e86", "80ceb1d8",
-    "231ea733", "3274f264", "7abed247", "a53bbc8e", "a3864adc",
+    "231ea733", "3274f264", "7abed247", "a53bbc8e", "a3864adc", "bf832abe", "ae50fced",
 ];
 
 /// A ready call, a tombstone, an API key, the state, and a record.

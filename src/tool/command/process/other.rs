@@ -15,6 +15,13 @@ pub const fn entered(_: &[OsString]) -> Option<ExitCode> {
     None
 }
 
+/// The command that starts a server; here nobody watches over it.
+pub fn watched(program: &Path, arguments: &[String]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).kill_on_drop(true);
+    command
+}
+
 /// Makes a folder and its parents, if it is not there.
 ///
 /// # Errors
@@ -37,4 +44,9 @@ pub fn new_private_folder(path: &Path) -> io::Result<()> {
 /// Never.
 pub const fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+/// Nothing runs, so nothing is left of it.
+pub const fn end_strays(_: &Path) -> bool {
+    true
 }

@@ -4,16 +4,17 @@
 mod drain;
 mod program;
 mod sandbox;
-mod scrub;
 mod shim;
+mod watcher;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
@@ -21,8 +22,14 @@ use crate::domain::tool::command::Limits;
 
 /// The word that makes the program a shim.
 pub const SHIM: &str = "__shim";
+/// The word that makes the program the watcher of a server.
+const WATCHER: &str = "__watcher";
 /// The word that makes the program become another.
 const PROGRAM: &str = "__program";
+/// How long what a killed shim has left may take to be gone once it is killed.
+const STRAYS_WITHIN: Duration = Duration::from_secs(3);
+/// How often it is looked for again.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Why no command can run on this system: nothing is missing.
 pub const fn missing() -> Option<&'static str> {
@@ -38,8 +45,26 @@ pub fn entered(args: &[OsString]) -> Option<ExitCode> {
             Some(shim::main())
         }
         [_, word] if word == PROGRAM => Some(program::main()),
+        [_, word, command @ ..] if word == WATCHER => {
+            close_inherited();
+            Some(watcher::main(command))
+        }
         _ => None,
     }
+}
+
+/// This very program, to be started again as something else.
+fn own() -> io::Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
+}
+
+/// The command that starts a server with a watcher over it. Its streams are the server's; the server ends, with
+/// everything it has started, when it is done, or when nobody reads its stderr any more.
+pub fn watched(program: &Path, arguments: &[String]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(own().unwrap_or_else(|_| PathBuf::from("toolctl")));
+    command.arg(WATCHER).arg(program).args(arguments);
+    command
 }
 
 /// Closes what this process was given beside its three streams, before it opens anything of its own: whatever
@@ -131,6 +156,37 @@ fn kill_all(leader: Pid) {
     for pid in descendants(rustix::process::getpid()) {
         let _gone = rustix::process::kill_process(pid, Signal::KILL);
     }
+}
+
+/// Kills what has the folder of a run as its own, by its environment, until nothing is left of it; false when
+/// something stays. The program of a killed shim dies with it, but not what that program has started.
+pub fn end_strays(run: &Path) -> bool {
+    let home = format!("HOME={}", run.join("home").display());
+    let deadline = Instant::now() + STRAYS_WITHIN;
+    loop {
+        let strays = having(home.as_bytes());
+        if strays.is_empty() || Instant::now() > deadline {
+            return strays.is_empty();
+        }
+        for pid in strays {
+            let _gone = rustix::process::kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+/// Processes in whose environment, as they were started, this stands; nothing where there is no `/proc`.
+fn having(variable: &[u8]) -> Vec<Pid> {
+    let Ok(listing) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let has = |process: &Path| {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|one| one == variable)
+    };
+    let pids = listing.filter_map(Result::ok).filter_map(|entry| {
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        has(&entry.path()).then_some(pid)
+    });
+    pids.collect()
 }
 
 /// Everything below `root`, as `/proc` tells it; nothing where there is none.

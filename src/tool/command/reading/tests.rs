@@ -7,7 +7,7 @@ fn reading(effect: EffectClass, form: Form) -> Reading {
         name: "restart".to_owned(),
         effect,
         form,
-        exits: Exits { success: vec![0], no_effect: vec![3], temporary: vec![75] },
+        exits: Exits { success: vec![0], no_effect: vec![3], temporary: vec![75], retry: None },
         schema: json!({"type": "object"}),
         most_output: 1_000,
         timeout_ms: 2_000,
@@ -15,7 +15,7 @@ fn reading(effect: EffectClass, form: Form) -> Reading {
 }
 
 fn end(fate: Fate, cut: Option<Cut>) -> End {
-    End { fate, cut, survivors: false, sandbox: "none".to_owned(), stdout_bytes: 0, stderr_bytes: 0 }
+    End { fate, cut, survivors: false, attempts: 1, sandbox: "none".to_owned(), stdout_bytes: 0, stderr_bytes: 0 }
 }
 
 /// The ending in a line: `succeeded OUTPUT`, `failed EFFECT: MESSAGE` or `in doubt: WHY`.
@@ -51,6 +51,12 @@ fn every_end_is_told_by_what_the_tool_declared() {
             Keyed,
             exited(75),
             "Failed none: `restart` ended with status 75, which means: not now, and nothing happened: no such unit"
+                .to_owned(),
+        ),
+        (
+            Once,
+            End { attempts: 3, ..exited(75) },
+            "Failed none: `restart` ended with status 75, which means: not now, and nothing happened (3 attempts): no such unit"
                 .to_owned(),
         ),
         (Once, slow.clone(), format!("in doubt: {too_slow}")),

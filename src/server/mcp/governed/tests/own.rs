@@ -49,7 +49,7 @@ async fn waiting_gives_the_result_of_the_call() {
     let params = json!({ "name": "toolctl_wait", "arguments": { "call_id": pending["call_id"] } }).to_string();
     let mcp = Arc::clone(&house.mcp);
     let waiting = tokio::spawn(async move { mcp.respond(request("tools/call", &params), exchange).await.1 });
-    let told: Value = serde_json::from_slice(&messages.recv().await.unwrap()).unwrap();
+    let told: Value = serde_json::from_str(&messages.recv().await.unwrap()).unwrap();
     assert_eq!((&told["method"], &told["params"]["progressToken"]), (&json!("notifications/progress"), &json!("p")));
     let id = pending["call_id"].as_str().unwrap().parse().unwrap();
     house.world.says("user:anna", Verdict::Approve, id).await.unwrap();

@@ -64,9 +64,9 @@ async fn a_form_that_nobody_answers_leaves_the_call_to_people() {
     let (_, answer) = house.mcp.respond(request("tools/call", &raise().to_string()), exchange).await;
     let mut answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(text(&answer["result"].take())["status"], "approval_pending");
-    let asked: Value = serde_json::from_slice(&messages.recv().await.unwrap()).unwrap();
+    let asked: Value = serde_json::from_str(&messages.recv().await.unwrap()).unwrap();
     assert_eq!(asked["method"], "elicitation/create");
-    let overtaken: Value = serde_json::from_slice(&messages.recv().await.unwrap()).unwrap();
+    let overtaken: Value = serde_json::from_str(&messages.recv().await.unwrap()).unwrap();
     assert_eq!(
         (&overtaken["method"], &overtaken["params"]["requestId"]),
         (&json!("notifications/cancelled"), &asked["id"])

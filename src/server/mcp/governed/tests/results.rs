@@ -95,14 +95,15 @@ async fn every_end_of_a_call_is_told() {
     let said = serde_json::to_value(Envelope::about(&settled)).unwrap();
     assert_eq!((&said["status"], &said["executed"], said.get("code")), (&json!("succeeded"), &json!(true), None));
     assert_eq!(said["detail"], "`user:anna` looked and says that it happened: saw it");
-    let reader = Reader { version: MODERN, has_schema: true };
+    let reader = Reader { version: MODERN, has_schema: true, takes_content: false };
     assert!(ended(&settled, reader).members.ends_with(r#""isError":true"#), "it is not the tool's output");
 }
 
 #[test]
 fn an_output_goes_out_as_it_is_where_it_is_known() {
-    let text =
-        |version, json: &str, is_error, has_schema| written(json, Reader { version, has_schema }, is_error).members;
+    let text = |version, json: &str, is_error, has_schema| {
+        written(json, Reader { version, has_schema, takes_content: false }, is_error).members
+    };
     let list = r#"[1,"a\"b"]"#;
     let bare = r#""content":[{"type":"text","text":"[1,\"a\\\"b\"]"}],"isError":false"#;
     assert_eq!(text(Version::V2025_11_25, list, false, false), bare, "legacy knows objects only");

@@ -45,8 +45,13 @@ impl Kept {
         self.total > (self.head.len() + self.tail.len()) as u64
     }
 
-    /// Beginning and end, with a line between them that says how much is missing.
-    pub fn bytes(self) -> Vec<u8> {
+    /// Beginning and end, with a line between them that says how much is missing. Where something is, `margin` more
+    /// bytes go on both sides: what is recognised whole must not stay in part.
+    pub fn bytes(mut self, margin: usize) -> Vec<u8> {
+        if self.total > (self.head.len() + self.tail.len()) as u64 {
+            self.head.truncate(self.head.len().saturating_sub(margin));
+            self.tail.drain(..margin.min(self.tail.len()));
+        }
         let missing = self.total - (self.head.len() + self.tail.len()) as u64;
         let mut whole = self.head;
         if missing > 0 {
@@ -94,7 +99,17 @@ mod tests {
         assert_eq!(told.iter().collect::<Vec<_>>(), ["flood"]);
         assert!(kept.is_cut());
         let expected = format!("{}\n[{} bytes left out]\n{}", "a".repeat(100), 200_000 - TAIL, "z".repeat(TAIL));
-        assert_eq!(String::from_utf8(kept.bytes()).expect("text"), expected);
+        assert_eq!(String::from_utf8(kept.bytes(0)).expect("text"), expected);
+    }
+
+    #[test]
+    fn what_could_be_half_of_a_secret_goes_with_what_is_left_out() {
+        let (tell, _told) = mpsc::channel();
+        let text = format!("{}{}", "a".repeat(100), "z".repeat(200_000));
+        let kept = read(text.as_bytes(), Measure { keep: 100, most: 1_000 }, &tell, || "flood");
+        let missing = 200_000 - TAIL + 60;
+        let expected = format!("{}\n[{missing} bytes left out]\n{}", "a".repeat(70), "z".repeat(TAIL - 30));
+        assert_eq!(String::from_utf8(kept.bytes(30)).expect("text"), expected);
     }
 
     #[test]
@@ -102,6 +117,6 @@ mod tests {
         let (tell, told) = mpsc::channel::<()>();
         let kept = read(&b"\x00\xff\x1b[0m"[..], Measure { keep: 100, most: 100 }, &tell, || ());
         drop(tell);
-        assert_eq!((kept.bytes(), told.iter().count()), (b"\x00\xff\x1b[0m".to_vec(), 0));
+        assert_eq!((kept.bytes(9), told.iter().count()), (b"\x00\xff\x1b[0m".to_vec(), 0));
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use super::super::super::job::{self, Program, Refusal};
+use super::super::super::place;
 use crate::domain::digest::Digest;
 use crate::domain::tool::command::Pinned;
 
@@ -48,15 +49,46 @@ fn become_it(program: &Program) -> Result<Never, String> {
     for pinned in std::iter::once(&program.file).chain(&program.script) {
         must_be_unchanged(pinned)?;
     }
+    for (sent, root) in &program.inside {
+        place::must_stay(sent, root)?;
+    }
     std::env::set_current_dir(&program.folder)
         .map_err(|error| format!("the folder `{}` cannot be entered: {error}", program.folder.display()))?;
     super::sandbox::enter(program)?;
     let mut command = Command::new(&program.file.path);
     command.args(&program.arguments).env_clear().envs(&program.environment);
+    for (variable, content) in &program.files {
+        let place = nameless(content.as_bytes()).map_err(|error| format!("`{variable}` cannot be given: {error}"))?;
+        command.env(variable, place);
+    }
     // Last, as little may be allocated once memory is limited.
     super::limit(&program.limits).map_err(|error| format!("the limits cannot be set: {error}"))?;
     let error = command.exec();
     Err(format!("`{}` cannot be run: {error}", program.file.path.display()))
+}
+
+/// Puts `content` into a file that is in no folder and that only what this process becomes, and what that starts,
+/// can open; gives the path of it. It can be read again and again, and not be changed.
+#[cfg(target_os = "linux")]
+fn nameless(content: &[u8]) -> io::Result<String> {
+    use std::io::Seek as _;
+    use std::os::fd::IntoRawFd as _;
+
+    use rustix::fs::{MemfdFlags, Mode, SealFlags};
+
+    // Without CLOEXEC: to be inherited is its purpose.
+    let mut file = File::from(rustix::fs::memfd_create("secret", MemfdFlags::ALLOW_SEALING)?);
+    file.write_all(content)?;
+    file.rewind()?;
+    rustix::fs::fchmod(&file, Mode::RUSR)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
+    Ok(format!("/dev/fd/{}", file.into_raw_fd()))
+}
+
+/// Only Linux has files without a name that can be opened again.
+#[cfg(not(target_os = "linux"))]
+fn nameless(_: &[u8]) -> io::Result<String> {
+    Err(io::Error::other("only Linux has files without a name; give it as a variable"))
 }
 
 /// A file that was replaced since the tool was defined is another program than the one that was judged.
