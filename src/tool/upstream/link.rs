@@ -43,6 +43,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const WORTH_WAITING: Duration = Duration::from_secs(2);
 /// How often a call whose answer was lost is sent again, where that is harmless.
 const MOST_REPEATS: usize = 2;
+/// How often a call is begun anew whose server provably has not taken it.
+const MOST_UNSENT: u32 = 3;
 /// Compiled schemas that are kept.
 const MOST_SCHEMAS: usize = 4_096;
 /// Room for a list of tools, in bytes, however small outputs are.
@@ -250,7 +252,7 @@ impl Link {
             Err(why) => return nothing_ran(format!("`{}` was not called: {why}", tool.name)),
         };
         let repeats = if repeats(tool) { MOST_REPEATS } else { 0 };
-        let mut lost: Option<String> = None;
+        let (mut lost, mut unsent): (Option<String>, u32) = (None, 0);
         loop {
             let attempt = match self.attempt(cleared, action, deadline).await {
                 Ok(Attempt::Answered(answer)) => {
@@ -271,7 +273,15 @@ impl Link {
                     let message = format!("`{}` did not answer within {:?}", tool.name, tool.timeout);
                     return Ending::cut_off(tool.effect, FailureKind::Timeout, message).into();
                 }
-                Attempt::Broken(Broken::NotSent(_)) => {}
+                Attempt::Broken(Broken::NotSent(why)) => {
+                    unsent += 1;
+                    if unsent > MOST_UNSENT {
+                        return match lost {
+                            Some(lost) => Ending::cut_off(tool.effect, FailureKind::Failed, lost).into(),
+                            None => nothing_ran(format!("`{}` was not called: {why}", tool.name)),
+                        };
+                    }
+                }
                 Attempt::Broken(Broken::Lost(why)) => {
                     let message = format!("nobody knows how `{}` ended: {why}", tool.name);
                     if lost.is_some() || repeats == 0 {

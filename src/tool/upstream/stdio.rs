@@ -22,7 +22,7 @@ use crate::domain::text::escape_untrusted;
 use crate::domain::tool::command::PATH;
 use crate::domain::tool::upstream::{Given, ProgramReach};
 use crate::tool::command::watched;
-use crate::tool::secret;
+use crate::tool::{scrub, secret};
 use crate::transport::lines::{Line, Lines};
 
 /// How long a server may take to end by itself once its stdin is closed.
@@ -47,7 +47,8 @@ pub async fn start(
     most: usize,
 ) -> Result<Conversation, String> {
     must_be_unchanged(reach).await?;
-    let mut child = spawn(reach, environment)?;
+    let secrets = Arc::new(secrets(reach, environment)?);
+    let mut child = spawn(reach, environment, &secrets)?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else { return Err("it has no pipes".to_owned()) };
     let (outbox, lines) = mpsc::channel(OUTBOX);
@@ -58,8 +59,14 @@ pub async fn start(
         name: name.to_owned(),
         child,
         writer: tokio::spawn(write(stdin, lines)),
-        reader: tokio::spawn(read(name.to_owned(), stdout, Arc::clone(&shared), outbox.downgrade(), most)),
-        listener: tokio::spawn(listen(name.to_owned(), stderr, Arc::clone(&last_words))),
+        reader: tokio::spawn(read(
+            name.to_owned(),
+            stdout,
+            Arc::clone(&shared),
+            outbox.downgrade(),
+            (most, secrets.clone()),
+        )),
+        listener: tokio::spawn(listen(name.to_owned(), stderr, Arc::clone(&last_words), secrets)),
         last_words,
         shared: Arc::clone(&shared),
     };
@@ -79,7 +86,20 @@ async fn must_be_unchanged(reach: &ProgramReach) -> Result<(), String> {
     }
 }
 
-fn spawn(reach: &ProgramReach, environment: &BTreeMap<String, String>) -> Result<Child, String> {
+/// The secrets that the program is given, by the names of their variables.
+fn secrets(reach: &ProgramReach, environment: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, String> {
+    let given = reach.environment.iter().filter_map(|(name, given)| match given {
+        Given::Secret(reference) => Some((name, reference)),
+        Given::Text(_) => None,
+    });
+    given.map(|(name, reference)| Ok((name.clone(), secret::read(reference, environment)?))).collect()
+}
+
+fn spawn(
+    reach: &ProgramReach,
+    environment: &BTreeMap<String, String>,
+    secrets: &[(String, String)],
+) -> Result<Child, String> {
     let mut command = watched(&reach.program.path, &reach.arguments);
     command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
     for name in ["HOME", "TMPDIR"] {
@@ -88,11 +108,11 @@ fn spawn(reach: &ProgramReach, environment: &BTreeMap<String, String>) -> Result
         }
     }
     for (name, given) in &reach.environment {
-        match given {
-            Given::Text(text) => command.env(name, text),
-            Given::Secret(reference) => command.env(name, secret::read(reference, environment)?),
-        };
+        if let Given::Text(text) = given {
+            command.env(name, text);
+        }
     }
+    command.envs(secrets.iter().map(|(name, value)| (name, value)));
     let home = environment.get("HOME").map(PathBuf::from).filter(|home| home.is_dir());
     let folder = reach.folder.clone().or(home).unwrap_or_else(|| PathBuf::from("/"));
     if !folder.is_dir() {
@@ -190,12 +210,13 @@ async fn read(
     stdout: impl AsyncRead + Unpin,
     shared: Arc<Shared>,
     outbox: mpsc::WeakSender<Outgoing>,
-    most: usize,
+    (most, secrets): (usize, Arc<Vec<(String, String)>>),
 ) -> String {
+    let secrets = scrub::Secrets::of(&secrets);
     let mut lines = Lines::new(stdout, most);
     loop {
         let messages = match lines.next_ended().await {
-            Ok(Some(Line::Whole(line))) => message::read(&line, most),
+            Ok(Some(Line::Whole(line))) => message::read(&secrets.scrub(line.to_vec()), most),
             Ok(Some(Line::TooLong { head, tail })) => vec![message::too_long(&head, &tail, most)],
             Ok(None) => return String::new(),
             Err(error) => return error.to_string(),
@@ -209,12 +230,18 @@ async fn read(
 }
 
 /// Reads stderr to its end, whatever it holds, and keeps its last line.
-async fn listen(name: String, stderr: impl AsyncRead + Unpin, last: Arc<Mutex<String>>) {
+async fn listen(
+    name: String,
+    stderr: impl AsyncRead + Unpin,
+    last: Arc<Mutex<String>>,
+    secrets: Arc<Vec<(String, String)>>,
+) {
+    let secrets = scrub::Secrets::of(&secrets);
     let mut lines = Lines::new(stderr, LONGEST_WORD);
     let mut heard = 0;
     while let Ok(Some(line)) = lines.next().await {
         let (Line::Whole(line) | Line::TooLong { head: line, .. }) = line;
-        let word = escape_untrusted(&String::from_utf8_lossy(&line));
+        let word = escape_untrusted(&String::from_utf8_lossy(&secrets.scrub(line.to_vec())));
         heard += 1;
         if heard <= MOST_WORDS {
             tracing::debug!(server = name, "{word}");

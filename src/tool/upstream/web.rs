@@ -18,7 +18,7 @@ use super::message::{self, Answer};
 use crate::api::mcp::Version;
 use crate::domain::tool::upstream::{Given, WebReach};
 use crate::tool::outbound::{self, Outbound, send};
-use crate::tool::secret;
+use crate::tool::{scrub, secret};
 
 /// How long a server may take to hear that a session is over.
 const BYE_WITHIN: Duration = Duration::from_secs(2);
@@ -171,28 +171,40 @@ impl Web {
     /// A status that is no success: perhaps with an answer in the words of the protocol.
     async fn refused(&self, message: &Outgoing, answer: outbound::Answer) -> Result<(), Broken> {
         let (status, session) = (answer.status, self.known().session);
-        // The server has forgotten the session, and with it has not taken the message.
-        if status == StatusCode::NOT_FOUND && session.is_some() && message.method != "initialize" {
-            let why = "the server has ended the session".to_owned();
-            if let Some(id) = message.id {
-                self.shared.settle(id, Err(Broken::NotSent(why.clone())));
+        let is_json = answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
+        let body = if is_json { answer.read(LONGEST_REFUSAL).await.unwrap_or_default() } else { Vec::new() };
+        let (mut about_it, mut unaddressed) = (None, None);
+        for incoming in message::read(&self.clean(&body), LONGEST_REFUSAL) {
+            match incoming {
+                message::Incoming::Answer(said, fault @ Answer::Fault { .. }) if Some(said) == message.id => {
+                    about_it = Some(fault);
+                }
+                // Who refuses before reading has no id to name.
+                message::Incoming::Fault(fault) => unaddressed = Some(fault),
+                _ => {}
             }
-            self.shared.end(why.clone());
-            return Err(Broken::NotSent(why));
+        }
+        // The server has forgotten the session. Only words of the protocol that name no request prove that it has not
+        // taken this one: a bare 404 may as well come from behind a tool that ran.
+        let is_forgotten = status == StatusCode::NOT_FOUND && session.is_some() && message.method != "initialize";
+        if is_forgotten && about_it.is_none() {
+            let why = "the server has ended the session".to_owned();
+            let broken = if unaddressed.is_some() || message.method != "tools/call" {
+                Broken::NotSent(why.clone())
+            } else {
+                Broken::Lost(why.clone())
+            };
+            if let Some(id) = message.id {
+                self.shared.settle(id, Err(broken.clone()));
+            }
+            self.shared.end(why);
+            return Err(broken);
         }
         let Some(id) = message.id else {
             tracing::debug!(server = self.name, %status, "a notification was refused");
             return Ok(());
         };
-        let is_json = answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json"));
-        let body = if is_json { answer.read(LONGEST_REFUSAL).await.unwrap_or_default() } else { Vec::new() };
-        let told = message::read(&body, LONGEST_REFUSAL).into_iter().find_map(|incoming| match incoming {
-            message::Incoming::Answer(said, fault @ Answer::Fault { .. }) if said == id => Some(fault),
-            // Who refuses before reading has no id to name.
-            message::Incoming::Fault(fault) => Some(fault),
-            _ => None,
-        });
-        if let Some(fault) = told {
+        if let Some(fault) = about_it.or(unaddressed) {
             self.shared.settle(id, Ok(fault));
             return Ok(());
         }
@@ -219,7 +231,7 @@ impl Web {
     }
 
     fn take(&self, asked: &Outgoing, body: &[u8]) {
-        for incoming in message::read(body, self.most) {
+        for incoming in message::read(&self.clean(body), self.most) {
             if asked.method == "initialize"
                 && let message::Incoming::Answer(_, Answer::Result(result)) = &incoming
             {
@@ -292,6 +304,23 @@ impl Web {
             head = head.header("authorization", secretly(&format!("Bearer {token}"))?);
         }
         Ok(head)
+    }
+
+    /// What came in, without the secrets that were sent: a server may say them back.
+    fn clean<'a>(&self, body: &'a [u8]) -> std::borrow::Cow<'a, [u8]> {
+        let given = self.reach.headers.values().filter_map(|given| match given {
+            Given::Secret(reference) => Some(reference),
+            Given::Text(_) => None,
+        });
+        let named = given.chain(&self.reach.bearer);
+        let read = |reference: &crate::domain::tool::command::SecretRef| {
+            Some((reference.to_string(), secret::read(reference, &self.environment).ok()?))
+        };
+        let secrets: Vec<(String, String)> = named.filter_map(read).collect();
+        if secrets.is_empty() {
+            return body.into();
+        }
+        scrub::Secrets::of(&secrets).scrub(body.to_vec()).into()
     }
 
     fn session_headers(&self, request: &mut Request<Full<Bytes>>) -> Result<(), String> {
