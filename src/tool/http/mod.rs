@@ -72,7 +72,7 @@ impl HttpExecutor {
             doubt |= read.may_have_happened && tool.effect != EffectClass::ReadOnly;
             let wait = read.wait.unwrap_or_default().max(pause);
             let may = number < http.retry.attempts
-                && Instant::now() + wait < job.deadline
+                && Instant::now().checked_add(wait).is_some_and(|then| then < job.deadline)
                 && match read.again {
                     Again::Never => false,
                     Again::Harmless => !doubt || repeatable(tool, call.attempts, begun),

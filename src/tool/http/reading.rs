@@ -114,6 +114,7 @@ impl<'a> Reader<'a> {
             }
         };
         if let Some(encoding) = encoding {
+            let encoding = self.scrubbed(&encoding);
             let encoding = clean(&encoding);
             return invalid(format!("the answer is encoded as `{encoding}`, which was not asked for"), None);
         }
@@ -193,13 +194,18 @@ impl<'a> Reader<'a> {
 
     /// Where a redirect would lead: the host only, as the rest may be anything.
     fn leads(&self, location: Option<&str>) -> String {
-        let location = location.map(|location| scrub::Secrets::of(&self.secrets).scrub(location.as_bytes().to_vec()));
-        let location = location.map(|location| String::from_utf8_lossy(&location).into_owned());
+        let location = location.map(|location| self.scrubbed(location));
         match location.as_deref().map(Origin::split) {
             Some(Ok((origin, _))) => format!("; it would lead to {origin}, and redirects are not followed"),
             Some(Err(_)) => "; redirects are not followed".to_owned(),
             None => String::new(),
         }
+    }
+
+    /// Words of the server without the secrets that it was sent.
+    fn scrubbed(&self, words: &str) -> String {
+        let clean = scrub::Secrets::of(&self.secrets).scrub(words.as_bytes().to_vec());
+        String::from_utf8_lossy(&clean).into_owned()
     }
 
     fn failed(&self, kind: FailureKind, message: String, output: Option<Canonical>, effect: Effect) -> Outcome {
