@@ -14,7 +14,7 @@ const ID_LENGTH: usize = 12;
 const SECRET_LENGTH: usize = 43;
 const CHECKSUM_LENGTH: usize = 6;
 /// How tokens start: in no other way does a key.
-const TOKEN: &str = "tctl_token_";
+const TOKEN: &str = crate::pipeline::port::LENT;
 
 /// The HMAC key under which key hashes are stored: it lives outside the store, so that a stolen store
 /// cannot confirm a leaked key.

@@ -72,6 +72,7 @@ impl Pipeline {
     pub async fn create_key(&self, presented: Presented, wanted: NewKey) -> Answer<(String, KeyRecord)> {
         self.looking(&presented, async |principal| {
             let _one_at_a_time = self.changing_keys.lock().await;
+            must_not_be_lent(&presented)?;
             let now = self.ports.clock.now();
             self.must_still_be_good(&principal, now)?;
             let parent = if wanted.from_current { Some(self.parent(&principal, now)?) } else { None };
@@ -96,6 +97,7 @@ impl Pipeline {
     pub async fn rotate_key(&self, presented: Presented, id: KeyId, overlap: Duration) -> Answer<(String, KeyRecord)> {
         self.looking(&presented, async |principal| {
             let _one_at_a_time = self.changing_keys.lock().await;
+            must_not_be_lent(&presented)?;
             let now = self.ports.clock.now();
             self.must_still_be_good(&principal, now)?;
             let old = self.manageable(&principal, &id)?;
@@ -125,6 +127,7 @@ impl Pipeline {
     pub async fn revoke_key(&self, presented: Presented, id: KeyId) -> Answer<KeyRecord> {
         self.looking(&presented, async |principal| {
             let _one_at_a_time = self.changing_keys.lock().await;
+            must_not_be_lent(&presented)?;
             let now = self.ports.clock.now();
             self.must_still_be_good(&principal, now)?;
             let old = self.manageable(&principal, &id)?;
@@ -361,6 +364,15 @@ fn key_record(kind: RecordType, by: &Principal, key: &KeyRecord, now: Timestamp)
     record.actor = Some(by.id.clone());
     record.credential = Some(by.credential.to_string());
     record
+}
+
+/// Keys outlive the tokens that are lent to what drives a run.
+fn must_not_be_lent(presented: &Presented) -> Result<(), Denial> {
+    if presented.is_lent() {
+        let detail = "a token that was lent to what drives a run makes, rotates and revokes no keys";
+        return Err(Denial::new(Stage::Authentication, Code::NotAllowed, detail));
+    }
+    Ok(())
 }
 
 fn refused(detail: String) -> Denial {

@@ -206,7 +206,7 @@ impl Pipeline {
         // From here on the call must come to its end even if the caller hangs up.
         let (path, tool) = (Arc::clone(self), Arc::clone(case.tool));
         let begun = tokio::spawn(async move { path.begin(opening, &tool).await });
-        let begun = begun.await.map_err(|panic| self.broken(&panic))??;
+        let begun = begun.await.map_err(|panic| self.broken(&panic).effect(unknown_unless_read(case.tool)))??;
         self.settle(begun, case.asked.wait).await
     }
 
@@ -373,6 +373,11 @@ impl Pipeline {
         Denial::new(Stage::Execution, Code::Internal, "the daemon failed while handling this call")
             .log(panic.to_string())
     }
+}
+
+/// What may have happened when a run broke off in a way that nobody foresaw.
+fn unknown_unless_read(tool: &Registered) -> Effect {
+    if tool.is_read_only() { Effect::None } else { Effect::Unknown }
 }
 
 /// What is known of the caller so far.

@@ -28,7 +28,7 @@ mod runners;
 mod runs;
 
 pub use desk::{Customer, DeskImport, DeskRead, DeskTables, Edge, InStore, Message, Ticket};
-pub use people::{Authenticator, KeyRecord, Keys, Minted, Presented};
+pub use people::{Authenticator, KeyRecord, Keys, LENT, Minted, Presented};
 pub use runners::{Runners, Standing};
 pub use runs::Runs;
 

@@ -59,6 +59,16 @@ pub struct Presented {
     pub peer: String,
 }
 
+/// How the tokens begin that are lent to what drives a run: they stand for a credential, and die with their daemon.
+pub const LENT: &str = "tctl_token_";
+
+impl Presented {
+    /// Whether it is such a token. What outlives a token must not be made with one.
+    pub fn is_lent(&self) -> bool {
+        self.key.as_deref().is_some_and(|key| key.starts_with(LENT))
+    }
+}
+
 /// Recognises callers. Schemes are tried in order; a wrong key is refused and never falls through to the
 /// socket's uid.
 pub trait Authenticator: Send + Sync {
