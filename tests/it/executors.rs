@@ -4,6 +4,8 @@
 
 mod command;
 mod desk;
+mod http;
+mod upstream;
 
 use serde_json::{Value, json};
 
@@ -118,6 +120,8 @@ pub trait Kind {
 fn every_kind_says_the_truth_about_every_end() {
     hold(&command::Commands);
     hold(&desk::Desk);
+    hold(&http::Requests);
+    hold(&upstream::Upstreams);
 }
 
 fn hold<K: Kind>(kind: &K) {

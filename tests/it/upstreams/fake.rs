@@ -13,6 +13,8 @@ use crate::support::daemon::UNHURRIED;
 const FOLDER: &str = "FAKE_FOLDER";
 /// How the server behaves as a whole.
 const MANNER: &str = "FAKE_MANNER";
+/// The secret that a server of the manner `secretive` is given, from the daemon's variable of the same name.
+const THE_SECRET: &str = "THE_SECRET";
 
 /// The command that starts it. The shell is what is pinned: a test program is large, and each start would read it.
 pub fn command() -> Vec<String> {
@@ -24,8 +26,13 @@ pub fn command() -> Vec<String> {
 
 /// The `[[upstream]]` table of a server named `fake`, whose files are in `folder`.
 pub fn manifest(folder: &Path, manner: &str, more: &str) -> String {
+    let secret = if manner == "secretive" {
+        format!(", {THE_SECRET} = {{ secret = \"env:{THE_SECRET}\" }}")
+    } else {
+        String::new()
+    };
     format!(
-        "[[upstream]]\nname = \"fake\"\ncommand = {:?}\nenvironment = {{ {FOLDER} = {:?}, {MANNER} = {manner:?} }}\n{more}\n",
+        "[[upstream]]\nname = \"fake\"\ncommand = {:?}\nenvironment = {{ {FOLDER} = {:?}, {MANNER} = {manner:?}{secret} }}\n{more}\n",
         command(),
         folder.display().to_string(),
     )
@@ -52,14 +59,31 @@ pub fn count(folder: &Path, what: &str) -> usize {
 /// A daemon with the server `fake`, everything of which is trusted; and the server's folder.
 pub fn daemon(manner: &str, more: &str, tools: &[Value]) -> (Daemon, PathBuf) {
     let (daemon, folder) = untrusted(manner, more, tools);
-    super::until_up(&daemon);
-    daemon.cli(&["tools", "trust", "fake", "--yes"]).exits(0);
+    trust(&daemon);
     (daemon, folder)
+}
+
+/// Agrees to everything that the server lists.
+pub fn trust(daemon: &Daemon) {
+    super::until_up(daemon);
+    daemon.cli(&["tools", "trust", "fake", "--yes"]).exits(0);
+}
+
+/// From here on the server ends as soon as it is started.
+pub fn is_gone(daemon: &Daemon, folder: &Path, more: &str) {
+    daemon.configure("tools/fake.toml", &manifest(folder, "exits", more));
+    daemon.cli(&["reload"]).exits(0);
+    super::until(|| (super::server(daemon)["state"] == "down").then_some(()));
 }
 
 /// The same, nothing of which is trusted.
 pub fn untrusted(manner: &str, more: &str, tools: &[Value]) -> (Daemon, PathBuf) {
-    let mut daemon = Daemon::prepared(&["--env-file", ".env"], &[]);
+    armed(&[], manner, more, tools)
+}
+
+/// The same, by a daemon with an environment of its own.
+pub fn armed(environment: &[(&str, &str)], manner: &str, more: &str, tools: &[Value]) -> (Daemon, PathBuf) {
+    let mut daemon = Daemon::prepared(&["--env-file", ".env"], environment);
     std::fs::write(daemon.dir().join(".env"), UNHURRIED).expect("the env file");
     let folder = daemon.dir().join("fake");
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -120,7 +144,7 @@ fn serve() {
     note(&folder, "ends", "");
 }
 
-/// What each tool does. All of them leave a mark first: that is their effect.
+/// What each tool does. Every call has left a mark before; what has an effect that is counted leaves one for that too.
 fn acts(
     folder: &Path,
     id: &Value,
@@ -178,7 +202,18 @@ fn acts(
         }
         "fails" => answer(id, &json!({"content": [{"type": "text", "text": "the disk is full"}], "isError": true})),
         "structured" => answer(id, &json!({"content": [], "structuredContent": {"arguments": params["arguments"]}})),
-        "breaks_word" => answer(id, &json!({"content": [], "structuredContent": {"other": 1}})),
+        "breaks_word" => {
+            note(folder, "effects", "");
+            answer(id, &json!({"content": [], "structuredContent": {"other": 1}}));
+        }
+        "acts" => {
+            note(folder, "effects", "");
+            answer(id, &text("acted"));
+        }
+        "says_secret" => {
+            note(folder, "effects", "");
+            answer(id, &text(&std::env::var(THE_SECRET).expect("a secret")));
+        }
         _ => answer(id, &text(&format!("{name} done"))),
     }
 }
