@@ -74,6 +74,10 @@ pub fn tool(cx: &Context, name: &str) -> Result<Tool, CliError> {
         Ok(tool) => Ok(tool),
         Err(ClientError::Problem(problem)) if problem.known_code() == Some(Code::ToolNotFound) => {
             let mut error = CliError::of_problem(*problem);
+            // Of a tool that waits to be looked at the daemon says so: another one is not what was meant.
+            if error.hint.as_deref().is_some_and(|hint| !hint.contains("`toolctl tools list`")) {
+                return Err(error);
+            }
             if let Ok(tools) = cx.send::<tools::List>(&Nothing {}) {
                 complete::remember(cx, &tools);
                 if let Some(near) = nearest(name, tools.tools.iter().map(|tool| tool.name.as_str())) {

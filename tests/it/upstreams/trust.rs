@@ -82,6 +82,8 @@ fn a_tool_that_changes_between_list_and_call_runs_nothing_and_is_quarantined() {
     let calls = count(&folder, "calls");
     let after = until(|| Some(call(&daemon, "fake.a", &json!({}))).filter(|answer| answer["code"] == "tool-not-found"));
     assert!(after["detail"].as_str().expect("text").contains("is not what somebody agreed to"), "{after}");
+    let typed = daemon.cli(&["-o", "table", "call", "fake.a"]).exits(2).stderr;
+    assert!(typed.contains("tools trust fake.a") && !typed.contains("did you mean"), "{typed}");
     assert_eq!(count(&folder, "calls"), calls, "the server was asked nothing");
     assert_eq!(published(&daemon), ["fake.b"]);
     assert_eq!(states(&daemon), [("fake.a".into(), "changed".into()), ("fake.b".into(), "trusted".into())]);
