@@ -414,6 +414,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lent_to_a_run_makes_no_keys() {
+        let shown = |key: &str| Presented { key: Some(key.to_owned()), uid: Some(1), peer: "uid 1".to_owned() };
+        let refused = must_not_be_lent(&shown("tctl_token_0123456789"));
+        assert_eq!(refused.map_err(|denial| denial.code), Err(Code::NotAllowed));
+        assert!(must_not_be_lent(&shown("tctl_a_0123456789ab_x_y")).is_ok());
+        assert!(must_not_be_lent(&Presented { key: None, ..shown("") }).is_ok());
+    }
+
+    #[test]
     fn a_key_made_from_another_never_bears_the_name_of_somebody_else() {
         let now = Timestamp::from_micros(9);
         let keys = [

@@ -330,13 +330,16 @@ fn a_request_is_sent_again_only_where_that_is_harmless() {
 
 #[test]
 fn a_server_that_asks_for_more_time_than_there_is_is_left_alone() {
-    let server =
-        Server::start(|_, stream| raw(stream, b"HTTP/1.1 503 X\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n"));
-    let daemon = asking(&server, "readonly", ("", "retry = { attempts = 5, wait = \"1ms\" }"));
-    let answer = call(&daemon, "t", &json!({}));
-    is(&answer, "failed", "none", "tool-failed");
-    assert!(message(&answer).contains("left alone for 3600 s"), "{answer}");
-    assert_eq!(server.heard().len(), 1);
+    // The last is longer than any clock can tell.
+    for seconds in ["3600", "18446744073709551615"] {
+        let refusal = format!("HTTP/1.1 503 X\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\r\n");
+        let server = Server::start(move |_, stream| raw(stream, refusal.as_bytes()));
+        let daemon = asking(&server, "readonly", ("", "retry = { attempts = 5, wait = \"1ms\" }"));
+        let answer = call(&daemon, "t", &json!({}));
+        is(&answer, "failed", "none", "tool-failed");
+        assert!(message(&answer).contains(&format!("left alone for {seconds} s")), "{answer}");
+        assert_eq!(server.heard().len(), 1);
+    }
 }
 
 #[test]

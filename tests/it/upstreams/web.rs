@@ -223,14 +223,76 @@ fn a_refusal_is_told_and_a_failing_server_leaves_doubt() {
     assert!(told["error"]["detail"].as_str().expect("text").contains("no such tool (-32602)"), "{told}");
 }
 
+/// A server of 2025-11-25 with sessions, which answers `tools/call` with 404 and `says` of the request's id.
+fn forgetful(says: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
+    Server::start(move |heard, stream| {
+        let message: Value = serde_json::from_str(&heard.body).unwrap_or_default();
+        let id = message["id"].to_string();
+        let result = |stream: &mut TcpStream, result: Value| {
+            let body = json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string();
+            let length = body.len();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s1";
+            raw(stream, format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes());
+        };
+        match message["method"].as_str().unwrap_or_default() {
+            "initialize" => result(
+                stream,
+                json!({
+                    "protocolVersion": "2025-11-25",
+                    "capabilities": {"tools": {}},
+                    "serverInfo": {"name": "far", "version": "1"},
+                }),
+            ),
+            "tools/list" => result(stream, json!({"tools": [super::fake::tool("act", "Acts.")]})),
+            "tools/call" => {
+                let body = says(&id);
+                let length = body.len();
+                let head = "HTTP/1.1 404 Not Found\r\nContent-Type: application/json";
+                raw(stream, format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes());
+            }
+            "server/discover" => {
+                let error = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32601,"message":"no"}}}}"#);
+                json_answer(stream, &error);
+            }
+            _ => raw(stream, b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
+        }
+    })
+}
+
+fn calls(server: &Server) -> usize {
+    server.heard().iter().filter(|heard| heard.body.contains("\"tools/call\"")).count()
+}
+
+#[test]
+fn a_404_in_a_session_is_no_proof_that_nothing_ran() {
+    let fault =
+        |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32001,"message":"no such invoice"}}}}"#);
+    let word = |found: (&str, &str, &str)| (found.0.to_owned(), found.1.to_owned(), found.2.to_owned());
+    // Behind a tool that ran, or a session that is gone: nobody knows, and it is not sent again.
+    let bare = forgetful(|_| String::new());
+    assert_eq!(outcome(&bare, "once"), word(DOUBT));
+    assert_eq!(calls(&bare), 1);
+    // In the words of the protocol, about this request: that is its answer.
+    let answered = forgetful(move |id| fault(id));
+    assert_eq!(outcome(&answered, "once"), word(("failed", "unknown", "tool-failed")));
+    assert_eq!(calls(&answered), 1);
+    // About none: the session is gone and the request was not taken, and it is begun anew a few times at most.
+    let gone = forgetful(move |_| fault("null"));
+    assert_eq!(outcome(&gone, "once"), word(("failed", "none", "tool-failed")));
+    assert!((1..=4).contains(&calls(&gone)), "{}", calls(&gone));
+}
+
 #[test]
 fn a_server_is_shown_its_secret_and_nobody_else_is() {
-    let server =
-        doing(|id, stream| json_answer(stream, &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[]}}}}"#)));
+    let server = doing(|id, stream| {
+        let content = r#"[{"type":"text","text":"you are s3cr3t-token"}]"#;
+        json_answer(stream, &format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":{content}}}}}"#));
+    });
     let more = "auth = { bearer = \"env:FAR_TOKEN\" }\nheaders = { X-Team = \"ops\" }\n";
     let daemon = behind(&server.place(), more, &[("FAR_TOKEN", "s3cr3t-token")]);
     trusted(&daemon);
-    assert_eq!(call(&daemon, "far.act", &json!({}))["state"], "succeeded");
+    let said = call(&daemon, "far.act", &json!({}));
+    assert_eq!(said["output"]["content"][0]["text"], "you are ‹secret:env:FAR_TOKEN›", "{said}");
     let heard = server.heard();
     assert!(
         heard.iter().all(|one| one.headers["authorization"] == "Bearer s3cr3t-token" && one.headers["x-team"] == "ops")
