@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{file, happened, run, step, ticket};
+use crate::support::daemon::UNHURRIED;
 use crate::support::{Daemon, until};
 use crate::tools;
 
@@ -14,7 +15,9 @@ fn daemon(effect: &str, timeout: &str) -> Daemon {
         "[tool]\nname = \"slow\"\ndescription = \"A test.\"\neffect = \"{effect}\"\ndestructive = false\nrisk = \"low\"\n\
          timeout = \"{timeout}\"\n[tool.command]\nprogram = \"./slow.sh\"\nlimits = {{ grace = \"200ms\" }}\noutput = \"json\"\n"
     );
-    let mut daemon = Daemon::prepared(&[], &[]);
+    // A test asks again and again how far a run is.
+    let mut daemon = Daemon::prepared(&["--env-file", ".env"], &[]);
+    std::fs::write(daemon.dir().join(".env"), UNHURRIED).expect("the env file");
     let dir = daemon.dir().display();
     let script =
         format!("#!/bin/sh\necho >> {dir}/starts\nuntil [ -e {dir}/go ]; do sleep 0.02; done\necho '{{\"n\": 1}}'\n");
