@@ -1,6 +1,7 @@
 //! Identifiers, each a type of its own and parsed once. Calls and approvals are UUIDv7 (RFC 9562)
 //! shown in the TypeID manner: a prefix and 26 characters of Crockford's base 32.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -195,12 +196,18 @@ macro_rules! text_id {
             }
         }
 
-        serde_text!($name);
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        serde_text!($name, id => serialize_str(id.as_str()));
     };
 }
 
 macro_rules! serde_text {
-    ($name:ident) => {
+    ($name:ident, $id:ident => $serialize:ident($text:expr)) => {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
@@ -209,7 +216,8 @@ macro_rules! serde_text {
 
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                let $id = self;
+                serializer.$serialize($text)
             }
         }
 
@@ -222,8 +230,8 @@ macro_rules! serde_text {
     };
 }
 
-serde_text!(CallId);
-serde_text!(ApprovalId);
+serde_text!(CallId, id => collect_str(id));
+serde_text!(ApprovalId, id => collect_str(id));
 
 fn word(text: &str, longest: usize, extra: &[u8]) -> bool {
     (1..=longest).contains(&text.len())

@@ -275,8 +275,7 @@ impl Catalog {
 
     /// The tool of this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Registered>> {
-        let name: ToolName = name.parse().ok()?;
-        self.tools.get(&name)
+        self.tools.get(name)
     }
 
     /// All tools in the order of their names.

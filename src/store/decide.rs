@@ -254,7 +254,7 @@ pub(super) fn registered(before: &Tools, after: &Tools, now: Timestamp) -> Vec<A
         }
         Some(_) => None,
     });
-    let gone = before.iter().filter(|(tool, _)| !after.contains_key(tool));
+    let gone = before.iter().filter(|(tool, _)| !after.contains_key(*tool));
     here.chain(gone.map(|(tool, digest)| record(RecordType::ToolRemoved, tool, digest))).collect()
 }
 
