@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::api::mcp::{Era, Fault, Version, meta};
 
 use super::message::Request;
+use super::params::Name;
 
 /// What a request says about itself.
 #[derive(Debug, Default)]
@@ -42,29 +43,20 @@ impl Envelope {
     /// # Errors
     /// A `_meta` that is no object.
     pub fn of(request: &Request) -> Result<Self, Fault> {
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(rename = "_meta")]
-            envelope: Option<Envelope>,
-            #[serde(borrow)]
-            name: Option<&'a RawValue>,
-            #[serde(borrow)]
-            uri: Option<&'a RawValue>,
-            #[serde(borrow, rename = "taskId")]
-            task: Option<&'a RawValue>,
-        }
-        let Some(params) = &request.params else { return Ok(Self::default()) };
-        let params: Params<'_> = serde_json::from_str(params.get())
-            .map_err(|error| Fault::invalid_meta(format!("`params` or its `_meta` is malformed: {error}")))?;
-        let name = match request.method.as_str() {
-            "tools/call" | "prompts/get" => params.name,
-            "resources/read" => params.uri,
-            "tasks/get" | "tasks/update" | "tasks/cancel" => params.task,
+        let envelope: Option<Self> = match request.params.get("_meta") {
+            Some(meta) => serde_json::from_str(meta.get())
+                .map_err(|error| Fault::invalid_meta(format!("`params._meta` is malformed: {error}")))?,
+            None => None,
+        };
+        let member = match request.method.as_str() {
+            "tools/call" | "prompts/get" => Some("name"),
+            "resources/read" => Some("uri"),
+            "tasks/get" | "tasks/update" | "tasks/cancel" => Some("taskId"),
             _ => None,
         };
         // Another kind of value is for the method to refuse.
-        let name = name.and_then(|name| serde_json::from_str(name.get()).ok());
-        Ok(Self { name, ..params.envelope.unwrap_or_default() })
+        let name = member.and_then(|member| request.params.member(member).ok()?);
+        Ok(Self { name, ..envelope.unwrap_or_default() })
     }
 
     /// Whether it is of the modern era, by itself or by what its header says.
@@ -120,10 +112,6 @@ pub fn name_and_version(info: &RawValue) -> Option<String> {
     })
 }
 
-/// The name of a member, borrowed where it is written plainly.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
 impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
@@ -159,12 +147,12 @@ impl<'de> Deserialize<'de> for Envelope {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use serde_json::value::to_raw_value;
 
+    use super::super::params::Params;
     use super::*;
 
     fn read(method: &str, params: &Value) -> Result<Envelope, String> {
-        let params = Some(to_raw_value(params).unwrap());
+        let params = Params::of(&params.to_string());
         Envelope::of(&Request { id: "1".to_owned(), method: method.to_owned(), params }).map_err(|fault| fault.message)
     }
 

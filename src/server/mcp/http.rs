@@ -85,7 +85,7 @@ impl Endpoint {
                     Err(fault) => refusal(&request.id, &fault),
                 }
             }
-            Ok(Message::Notification { method, params }) => match self.notified(&arrival, &method, params.as_deref()) {
+            Ok(Message::Notification { method, params }) => match self.notified(&arrival, &method, &params) {
                 Ok(()) => accepted(),
                 Err(fault) => unaddressed(&fault),
             },

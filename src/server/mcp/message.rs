@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 
 use crate::api::mcp::Fault;
 
+use super::params::{Params, Written};
+
 /// What came in.
 #[derive(Debug)]
 pub enum Message {
@@ -15,8 +17,8 @@ pub enum Message {
     Notification {
         /// What happened.
         method: String,
-        /// More about it; JSON text.
-        params: Option<Box<RawValue>>,
+        /// More about it.
+        params: Params,
     },
     /// An answer to a request of ours.
     Response {
@@ -34,8 +36,8 @@ pub struct Request {
     pub id: String,
     /// What is asked for.
     pub method: String,
-    /// The parameters: JSON text, an object.
-    pub params: Option<Box<RawValue>>,
+    /// The parameters.
+    pub params: Params,
 }
 
 #[derive(Deserialize)]
@@ -46,8 +48,8 @@ struct Raw<'a> {
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Written<'a>,
     #[serde(borrow)]
     result: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -118,10 +120,12 @@ pub fn read(bytes: &[u8]) -> Result<Message, Refused> {
     if id.as_deref().is_some_and(|id| !is_id(id)) {
         return refuse("`id` is neither a string nor an integer");
     }
-    if raw.params.is_some_and(|params| !params.get().starts_with('{')) {
-        return refuse("`params` is not an object");
-    }
-    let params = raw.params.map(ToOwned::to_owned);
+    let params = match raw.params {
+        Written::Nothing => Params::default(),
+        Written::Members(members) => Params::from(members),
+        Written::Twice(name) => return refuse(&format!("`params` has two members `{name}`")),
+        Written::Other => return refuse("`params` is not an object"),
+    };
     match (id, raw.method, raw.result, raw.error) {
         (Some(id), Some(method), None, None) => {
             Ok(Message::Request(Request { id, method: method.into_owned(), params }))
@@ -160,7 +164,7 @@ mod tests {
         let request = read(br#"{"jsonrpc":"2.0","id":"a\u0062","method":"ping","params":{ "x":1.0 }}"#).unwrap();
         let Message::Request(Request { id, method, params }) = request else { panic!("a request") };
         assert_eq!((id.as_str(), method.as_str()), (r#""a\u0062""#, "ping"));
-        assert_eq!(params.unwrap().get(), r#"{ "x":1.0 }"#, "as it was sent");
+        assert_eq!(params.get("x").unwrap().get(), "1.0", "as it was sent");
         assert!(matches!(read(br#"{"jsonrpc":"2.0","method":"n"}"#), Ok(Message::Notification { .. })));
         assert!(matches!(
             read(br#"{"jsonrpc":"2.0","id":7,"result":{}}"#),
@@ -179,6 +183,10 @@ mod tests {
         assert_eq!(refusal(r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#), (null(), -32_600));
         assert_eq!(refusal(r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"x"}"#), (null(), -32_600));
         assert_eq!(refusal(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#), ("1".to_owned(), -32_600));
+        assert_eq!(
+            refusal(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"a":1,"a":2}}"#),
+            ("1".to_owned(), -32_600)
+        );
         assert_eq!(refusal(&format!("{}1{}", "[".repeat(500), "]".repeat(500))), (null(), -32_600));
         assert_eq!(read(b"{\"jsonrpc\":\"\xff\"}").unwrap_err().fault.code, -32_700);
     }

@@ -11,6 +11,7 @@ pub mod governed;
 pub mod http;
 pub mod lines;
 pub mod message;
+mod params;
 pub mod route;
 pub mod seal;
 pub mod service;

@@ -122,10 +122,7 @@ impl Wanted {
         struct Params {
             notifications: Wanted,
         }
-        let params = request.params.as_ref().map_or("{}", |params| params.get());
-        serde_json::from_str(params)
-            .map(|Params { notifications }| notifications)
-            .map_err(|error| Fault::invalid_params(format!("`params.notifications`: {error}")))
+        request.params.read().map(|Params { notifications }| notifications)
     }
 
     fn wants(&self, change: &Change) -> bool {

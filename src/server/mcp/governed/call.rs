@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -24,22 +23,16 @@ use super::result::{self, Reader};
 use super::{Governed, carrier, legacy_tasks};
 
 /// What `tools/call` is sent with, still text where it is only passed on.
-#[derive(Deserialize)]
 pub(super) struct Params<'a> {
     /// The tool.
-    #[serde(borrow)]
-    pub name: std::borrow::Cow<'a, str>,
+    pub name: String,
     /// Its arguments, an object.
-    #[serde(borrow)]
     pub arguments: Option<&'a RawValue>,
     /// The idempotency key as SEP-3182 spells it.
-    #[serde(rename = "idempotencyKey")]
     pub idempotency_key: Option<Value>,
     /// What we gave a modern client to bring back.
-    #[serde(rename = "requestState")]
     pub state: Option<Value>,
     /// What its client's user said to our questions.
-    #[serde(rename = "inputResponses", default)]
     pub responses: Option<Value>,
     /// A client of 2025-11-25 wants a task.
     pub task: Option<Value>,
@@ -47,13 +40,19 @@ pub(super) struct Params<'a> {
 
 impl<'a> Params<'a> {
     fn of(request: &'a Request) -> Result<Self, Fault> {
-        let text = request.params.as_ref().map_or("{}", |params| params.get());
-        let params: Self =
-            serde_json::from_str(text).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
-        if params.arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
+        let params = &request.params;
+        let arguments = params.get("arguments").filter(|arguments| arguments.get() != "null");
+        if arguments.is_some_and(|arguments| !arguments.get().starts_with('{')) {
             return Err(Fault::invalid_params("`params.arguments` is not an object"));
         }
-        Ok(params)
+        Ok(Self {
+            name: params.member("name")?.ok_or_else(|| Fault::invalid_params("`params.name` is missing"))?,
+            arguments,
+            idempotency_key: params.member("idempotencyKey")?,
+            state: params.member("requestState")?,
+            responses: params.member("inputResponses")?,
+            task: params.member("task")?,
+        })
     }
 }
 
@@ -134,7 +133,7 @@ fn submission(
     let key_from = key.as_ref().map(|carried| carried.from);
     Ok(Submission {
         presented: exchange.presented.clone(),
-        tool: params.name.into_owned(),
+        tool: params.name,
         arguments,
         key: key.map(|carried| carried.key),
         dry_run: false,

@@ -120,9 +120,7 @@ impl Governed {
         struct Params {
             cursor: Option<String>,
         }
-        let text = request.params.as_ref().map_or("{}", |params| params.get());
-        let Params { cursor } =
-            serde_json::from_str(text).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
+        let Params { cursor } = request.params.read()?;
         let before: Option<CallId> = match cursor.as_deref() {
             None | Some("") => None,
             Some(cursor) => Some(

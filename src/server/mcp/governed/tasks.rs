@@ -161,9 +161,7 @@ impl Governed {
     /// # Errors
     /// -32602 for a name that is not ours.
     pub(super) fn named(&self, request: &Request) -> Result<CallId, Fault> {
-        let params = request.params.as_ref().map_or("{}", |params| params.get());
-        let Params { task } =
-            serde_json::from_str(params).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
+        let Params { task } = request.params.read()?;
         call_of(&self.seal, &task).ok_or_else(no_task)
     }
 }

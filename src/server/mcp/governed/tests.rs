@@ -16,6 +16,7 @@ use crate::domain::tool::Tool;
 use crate::pipeline::tests::world::{World, who};
 use crate::server::Shutdown;
 use crate::server::mcp::exchange::{Asks, Outlet};
+use crate::server::mcp::params::Params;
 use crate::server::mcp::talk::Mcp;
 use crate::store::MemoryStore;
 
@@ -65,8 +66,7 @@ fn exchange(name: &str, version: Version, extra: Extra) -> (Exchange, mpsc::Rece
 }
 
 fn request(method: &str, params: &str) -> Request {
-    let params = serde_json::from_str(params).unwrap();
-    Request { id: "7".to_owned(), method: method.to_owned(), params: Some(params) }
+    Request { id: "7".to_owned(), method: method.to_owned(), params: Params::of(params) }
 }
 
 impl House {

@@ -32,7 +32,7 @@ impl Endpoint {
             match message::read(text.get().as_bytes()) {
                 Ok(Message::Request(request)) => answers.push(self.begin(request, &ground, &arrival)),
                 Ok(Message::Notification { method, params }) => {
-                    if let Err(fault) = self.notified(&arrival, &method, params.as_deref()) {
+                    if let Err(fault) = self.notified(&arrival, &method, &params) {
                         return unaddressed(&fault);
                     }
                 }

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::header::{ACCEPT, HeaderMap, HeaderName};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::mcp::Fault;
@@ -93,16 +92,10 @@ pub fn check(headers: &HeaderMap, version: &str, method: &str, name: Option<&str
 /// # Errors
 /// -32020.
 pub fn check_parameters(headers: &HeaderMap, mirrored: &[MirroredParameter], request: &Request) -> Result<(), Fault> {
-    #[derive(Deserialize, Default)]
-    struct Params {
-        #[serde(default)]
-        arguments: Value,
-    }
     if mirrored.is_empty() {
         return Ok(());
     }
-    let params = request.params.as_ref().and_then(|params| serde_json::from_str(params.get()).ok());
-    let Params { arguments } = params.unwrap_or_default();
+    let arguments: Value = request.params.member("arguments").ok().flatten().unwrap_or_default();
     for parameter in mirrored {
         // A name that no header can have is none that a client could send.
         let Ok(name) = HeaderName::from_bytes(format!("mcp-param-{}", parameter.header).as_bytes()) else { continue };
@@ -165,9 +158,9 @@ fn says(header: &str, argument: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use serde_json::value::to_raw_value;
 
     use super::*;
+    use crate::server::mcp::params::Params;
     use crate::server::mcp::talk::Envelope;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -179,7 +172,7 @@ mod tests {
     }
 
     fn request(method: &str, params: &Value) -> Request {
-        Request { id: "1".to_owned(), method: method.to_owned(), params: Some(to_raw_value(params).unwrap()) }
+        Request { id: "1".to_owned(), method: method.to_owned(), params: Params::of(&params.to_string()) }
     }
 
     fn checked(pairs: &[(&'static str, &str)], request: &Request) -> Result<(), String> {

@@ -17,6 +17,7 @@ use crate::server::visit::overloaded;
 
 use super::super::exchange::{Exchange, Outlet};
 use super::super::message::Request;
+use super::super::params::Params;
 use super::super::session::{Opening, Session};
 use super::super::talk::{Envelope, name_and_version};
 use super::headers::{self, Accepts};
@@ -143,7 +144,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`Endpoint::ground`].
-    pub(super) fn notified(&self, arrival: &Arrival, method: &str, params: Option<&RawValue>) -> Result<(), Fault> {
+    pub(super) fn notified(&self, arrival: &Arrival, method: &str, params: &Params) -> Result<(), Fault> {
         #[derive(Deserialize)]
         struct Cancelled {
             #[serde(rename = "requestId")]
@@ -153,8 +154,8 @@ impl Endpoint {
             return Ok(());
         }
         let Ground { session, .. } = self.ground(&arrival.headers, &arrival.presented)?;
-        if let ("notifications/cancelled", Some(session), Some(params)) = (method, session, params)
-            && let Ok(Cancelled { request }) = serde_json::from_str(params.get())
+        if let ("notifications/cancelled", Some(session)) = (method, session)
+            && let Ok(Cancelled { request }) = params.read()
         {
             self.running.take_back(&session.nonce, request.get());
         }
@@ -262,14 +263,12 @@ fn no_session() -> Fault {
 fn opening(request: &Request) -> Result<(Version, Opening), Fault> {
     #[derive(Deserialize, Default)]
     #[serde(rename_all = "camelCase", default)]
-    struct Params {
+    struct Initialize {
         protocol_version: String,
         capabilities: Map<String, Value>,
         client_info: Option<Box<RawValue>>,
     }
-    let params = request.params.as_ref().map_or("{}", |params| params.get());
-    let params: Params =
-        serde_json::from_str(params).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
+    let params: Initialize = request.params.read()?;
     let client = params.client_info.as_deref().and_then(name_and_version);
     let opening = Opening { capabilities: params.capabilities, client };
     Ok((Version::negotiate(&params.protocol_version), opening))

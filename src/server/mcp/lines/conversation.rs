@@ -16,6 +16,7 @@ use crate::api::mcp::{Fault, HELLO, Version, salvage};
 use crate::pipeline::port::Presented;
 use crate::server::mcp::exchange::{Asking, Exchange, Outlet, Text};
 use crate::server::mcp::message::{self, Message, Request};
+use crate::server::mcp::params::Params;
 use crate::server::mcp::talk::{Envelope, name_and_version};
 use crate::server::{Limits, Shutdown};
 use crate::transport::lines::Line;
@@ -230,7 +231,7 @@ impl Conversation {
         });
     }
 
-    async fn notified(&mut self, method: &str, params: Option<Box<RawValue>>) {
+    async fn notified(&mut self, method: &str, params: Params) {
         match method {
             HELLO => self.hello(params).await,
             "notifications/cancelled" => {
@@ -239,8 +240,7 @@ impl Conversation {
                 struct Cancelled {
                     request_id: Value,
                 }
-                let params = params.as_ref().map_or("{}", |params| params.get());
-                let Ok(Cancelled { request_id }) = serde_json::from_str(params) else { return };
+                let Ok(Cancelled { request_id }) = params.read() else { return };
                 let flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(flight) = flights.get(&request_id.to_string()) {
                     flight.cancelled.store(true, Ordering::Relaxed);
@@ -252,7 +252,7 @@ impl Conversation {
     }
 
     /// Takes the key that is shown. One that cannot be read never falls through to the socket's user.
-    async fn hello(&mut self, params: Option<Box<RawValue>>) {
+    async fn hello(&mut self, params: Params) {
         #[derive(Deserialize)]
         struct Hello {
             key: String,
@@ -261,7 +261,7 @@ impl Conversation {
             let fault = Fault::invalid_request(format!("`{HELLO}` must be the first message"));
             return self.say(fault.answer("null")).await;
         }
-        match serde_json::from_str(params.as_ref().map_or("{}", |params| params.get())) {
+        match params.read() {
             Ok(Hello { key }) => {
                 self.presented.key = Some(key);
                 self.ask_who();
@@ -351,9 +351,7 @@ impl Conversation {
             #[serde(default)]
             client_info: Option<Box<RawValue>>,
         }
-        let params = request.params.as_ref().map_or("{}", |params| params.get());
-        let asked: Initialize =
-            serde_json::from_str(params).map_err(|error| Fault::invalid_params(format!("`params`: {error}")))?;
+        let asked: Initialize = request.params.read()?;
         self.legacy.telling.begin();
         self.legacy = Legacy {
             version: Version::negotiate(&asked.protocol_version),
@@ -365,7 +363,7 @@ impl Conversation {
         // Followed before it is answered: what changes in between is told.
         let changes = mcp.service.follow(&self.presented);
         let mut exchange = self.exchange(self.legacy.version, meta);
-        let request = Request { id: request.id.clone(), method: request.method.clone(), params: None };
+        let request = Request { id: request.id.clone(), method: request.method.clone(), params: Params::default() };
         let (_, text) = mcp.respond(request, exchange.clone()).await;
         self.say(text).await;
         exchange.gone = self.legacy.telling.clone();
