@@ -1,6 +1,7 @@
 //! The one thread that writes. Operations wait in a queue; it takes whatever waits into one transaction,
-//! commits, and answers. There is no timer: an operation that comes alone is committed at once, and while one
-//! group is on its way to the disk the next one gathers.
+//! commits, and answers. An operation that comes alone is committed at once, and while one group is on its way to
+//! the disk the next one gathers. Where many come at once the writer lets them gather a little longer: a commit
+//! costs much the same for one operation as for fifty.
 //!
 //! An operation that its checks refuse drops out of its group with its answer. A storage error is another
 //! matter, and so is a panic: whether the group is on disk is not known then, so nobody in it gets an answer
@@ -9,6 +10,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use redb::{Durability, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +27,14 @@ const MOST_TOGETHER: usize = 512;
 /// The most operations that may wait; more of them wait to enter the queue.
 const LONGEST_QUEUE: usize = 4_096;
 
+/// A group of at least so many says that more are coming: before the next one is begun, they gather.
+const MANY: usize = 4;
+
+/// They gather until for so long none came, but at most as long as the last commit took, and never longer than
+/// [`LONGEST_GATHERING`].
+const PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_GATHERING: Duration = Duration::from_millis(1);
+
 /// The number of records from which on every commit also saves redb's allocator state ("quick repair").
 ///
 /// After a kill redb has to find out which pages are in use: from the saved state in about 2 ms, else by
@@ -35,9 +45,24 @@ const LONGEST_QUEUE: usize = 4_096;
 /// pay so as to be ready within a second.
 pub(super) const QUICK_REPAIR_FROM: u64 = 200_000;
 
-/// What an operation leaves to be done once its transaction is durable: answering.
-type Answer = Box<dyn FnOnce() + Send>;
+/// What an operation leaves to be done once its transaction is durable: answering. It takes with it the answers of
+/// the rest of its group.
+type Answer = Box<dyn FnOnce(Answers) + Send>;
 type Operation = Box<dyn for<'a, 'txn> FnOnce(&'a mut Batch<'txn>) -> Result<Answer, Unavailable> + Send>;
+
+/// The answers of a group, given when this is dropped.
+///
+/// The writer gives the first one only, and the rest travels with it: so one wake-up from this thread, which is a
+/// system call, tells a whole group, and the rest is woken by whoever took the first. If nobody takes it, it is
+/// dropped here.
+#[derive(Default)]
+struct Answers(Vec<Answer>);
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|answer| answer(Self::default()));
+    }
+}
 
 /// The sending side of the writer's queue. Dropping it ends the thread after what waits is written.
 #[derive(Debug)]
@@ -65,14 +90,16 @@ impl Writer {
         let operation: Operation = Box::new(move |batch| {
             let result = operation(batch).map_err(|error| batch.refuse(error))?;
             // Nobody may be waiting any more; what was written stays written.
-            Ok(Box::new(move || drop(sender.send(result))))
+            Ok(Box::new(move |rest| drop(sender.send((result, rest)))))
         });
         let stopped = || self.core.refused.get().cloned().unwrap_or_else(|| Unavailable::new("the writer stopped"));
         let never = |_| Unavailable { maybe_written: false, ..stopped() };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(operation).await.map_err(never)?;
         // It may have been in the group whose commit failed, and that may be on disk.
-        answer.await.map_err(|_| stopped())
+        let (result, rest) = answer.await.map_err(|_| stopped())?;
+        drop(rest);
+        Ok(result)
     }
 }
 
@@ -86,6 +113,23 @@ impl Drop for Writer {
     }
 }
 
+/// Lets a group grow while more keep coming, at most for `longest`.
+fn gather(operations: &mut mpsc::Receiver<Operation>, group: &mut Vec<Operation>, longest: Duration) {
+    let end = Instant::now() + longest.min(LONGEST_GATHERING);
+    while group.len() < MOST_TOGETHER && Instant::now() < end {
+        std::thread::sleep(PAUSE);
+        let before = group.len();
+        while group.len() < MOST_TOGETHER
+            && let Ok(operation) = operations.try_recv()
+        {
+            group.push(operation);
+        }
+        if group.len() == before {
+            return;
+        }
+    }
+}
+
 struct Worker {
     core: Arc<Core>,
     gate: Gate,
@@ -94,9 +138,21 @@ struct Worker {
 impl Worker {
     fn run(mut self, mut operations: mpsc::Receiver<Operation>) {
         let mut group = Vec::with_capacity(MOST_TOGETHER);
+        let (mut last, mut took) = (0, Duration::ZERO);
         while operations.blocking_recv_many(&mut group, MOST_TOGETHER) > 0 {
+            if last >= MANY {
+                gather(&mut operations, &mut group, took);
+            }
+            last = group.len();
+            let begun = Instant::now();
             match self.commit(&mut group) {
-                Ok(answers) => answers.into_iter().for_each(|answer| answer()),
+                Ok(mut answers) => {
+                    took = begun.elapsed();
+                    let first = answers.pop();
+                    if let Some(first) = first {
+                        first(Answers(answers));
+                    }
+                }
                 // Those who wait are told as their answers are dropped with the queue.
                 Err(_) => return,
             }
