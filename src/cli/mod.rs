@@ -9,6 +9,7 @@ mod doctor;
 mod dossier;
 mod dynamic;
 mod error;
+mod fault;
 mod flow;
 mod import;
 pub mod init;

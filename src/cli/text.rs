@@ -24,6 +24,24 @@ pub fn span(span: Duration) -> String {
     parts.join(" ")
 }
 
+/// A span of milliseconds: as [`span`] says it, or in milliseconds where that would not be exact.
+pub fn milliseconds(milliseconds: u64) -> String {
+    if milliseconds.is_multiple_of(1_000) {
+        span(Duration::from_secs(milliseconds / 1_000))
+    } else {
+        format!("{milliseconds}ms")
+    }
+}
+
+/// A number of bytes in the largest unit that says it exactly: `64 MiB`, `1000 bytes`.
+pub fn bytes(bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.iter().find(|(size, _)| bytes >= *size && bytes.is_multiple_of(*size)) {
+        Some((size, unit)) => format!("{} {unit}", bytes / size),
+        None => format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" }),
+    }
+}
+
 /// A time seen from `now`: `2m ago`, `in 29m`, `now`. Text that is no time is shown escaped.
 pub fn relative(time: &str, now: Timestamp) -> String {
     match time.parse::<Timestamp>() {
@@ -77,6 +95,14 @@ mod tests {
     fn spans_and_times_are_put_into_words() {
         for (seconds, words) in [(0, "0s"), (59, "59s"), (125, "2m 5s"), (3600, "1h"), (90_061, "1d 1h")] {
             assert_eq!(span(Duration::from_secs(seconds)), words);
+        }
+        for (number, words) in [(0, "0s"), (250, "250ms"), (90_000, "1m 30s"), (1_500, "1500ms")] {
+            assert_eq!(milliseconds(number), words);
+        }
+        for (number, words) in
+            [(1, "1 byte"), (1_000, "1000 bytes"), (1_024, "1 KiB"), (1 << 20, "1 MiB"), (3 << 30, "3 GiB")]
+        {
+            assert_eq!(bytes(number), words);
         }
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().expect("a time");
         for (time, words) in [

@@ -2,7 +2,6 @@
 //! back has a limit and a deadline. Unlike a tool it may go anywhere, as documents are often served by what runs on this
 //! machine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,9 +12,9 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::transport::tls;
 
 /// Why there is no document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +96,7 @@ async fn get(url: &str, most: usize) -> Result<Vec<u8>, NotFetched> {
     if !tls {
         return ask(TokioIo::new(stream), &uri, url, most).await;
     }
-    let connector = TlsConnector::from(trust().map_err(&unreachable)?);
+    let connector = TlsConnector::from(tls::trusting_the_system().map_err(&unreachable)?);
     let name = ServerName::try_from(host).map_err(|_| bad())?;
     let stream = connector.connect(name, stream).await.map_err(|error| unreachable(error.to_string()))?;
     ask(TokioIo::new(stream), &uri, url, most).await
@@ -132,16 +131,4 @@ where
             Err(NotFetched::Unreachable { url: url.to_owned(), why })
         }
     }
-}
-
-/// TLS with whoever this system trusts.
-fn trust() -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    let (added, _ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        return Err("this system has no certificates of authorities".to_owned());
-    }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }

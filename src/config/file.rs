@@ -148,13 +148,30 @@ pub fn read(path: &Path, text: &str) -> Result<File, Invalid> {
     })
 }
 
-/// The known name that is most like the unknown one. serde names both in its message, each in backticks, the
-/// unknown one first.
-pub(super) fn nearest(message: &str) -> Option<&str> {
-    let mut names = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
-    let unknown = names.next()?;
-    names
-        .map(|known| (strsim::jaro_winkler(unknown, known), known))
+/// A name that is none of those that could stand there.
+pub(super) struct Unknown<'a> {
+    /// `field` or `variant`.
+    pub what: &'a str,
+    /// The name.
+    pub name: &'a str,
+    /// Those that could.
+    pub known: Vec<&'a str>,
+}
+
+/// What serde says of an unknown name: it names all in its message, each in backticks, the unknown one first.
+pub(super) fn unknown(message: &str) -> Option<Unknown<'_>> {
+    let (what, rest) = message.strip_prefix("unknown ")?.split_once(' ')?;
+    let mut names = rest.split('`').skip(1).step_by(2);
+    let name = names.next()?;
+    Some(Unknown { what, name, known: names.collect() })
+}
+
+/// The known name that is most like the unknown one.
+fn nearest(message: &str) -> Option<&str> {
+    let Unknown { name, known, .. } = unknown(message)?;
+    known
+        .into_iter()
+        .map(|known| (strsim::jaro_winkler(name, known), known))
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, known)| known)

@@ -168,8 +168,10 @@ impl Control for Reins {
                         Denial::new(Stage::Store, Code::AuditUnavailable, detail).hint(hint).log(why.why)
                     }
                     cannot => {
-                        let detail = format!("the old rules stay in force: {cannot}");
-                        Denial::new(Stage::Policy, Code::RequestMalformed, detail).hint(hint)
+                        let detail = format!("the old rules stay in force: {}", cannot.in_short());
+                        Denial::new(Stage::Policy, Code::RequestMalformed, detail)
+                            .hint(hint)
+                            .violations(cannot.faults())
                     }
                 }
             })

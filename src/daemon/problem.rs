@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::Invalid;
+use crate::domain::denial::Violation;
 use crate::guard::policy::PolicyProblems;
 use crate::pipeline::port::Unavailable;
 use crate::store::failpoint::NotArmed;
@@ -64,6 +65,47 @@ impl CannotStart {
         Self::File { path: path.to_owned(), source }
     }
 
+    /// What it is, without the faults of files that [`CannotStart::faults`] tells one by one.
+    pub fn in_short(&self) -> String {
+        let count = |faults: usize| if faults == 1 { "one fault".to_owned() } else { format!("{faults} faults") };
+        match self {
+            Self::Manifests(problems) => format!("the files of tools have {}", count(problems.0.len())),
+            Self::Policies(problems) => format!("the policies have {}", count(problems.0.len())),
+            Self::File { .. }
+            | Self::Exposed { .. }
+            | Self::Pepper { .. }
+            | Self::Listen(_)
+            | Self::Store(_)
+            | Self::Unavailable(_)
+            | Self::FailPoint(_)
+            | Self::Config(_)
+            | Self::Tools(_) => self.to_string(),
+        }
+    }
+
+    /// Each fault of a file, with its place and what to do about it.
+    pub fn faults(&self) -> Vec<Violation> {
+        let told = |path: String, message: &str, hint: Option<&String>| {
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            Violation { path, message: format!("{message}{hint}") }
+        };
+        match self {
+            Self::Manifests(all) => {
+                all.0.iter().map(|one| told(one.place(), &one.message, one.hint.as_ref())).collect()
+            }
+            Self::Policies(all) => all.0.iter().map(|one| told(one.place(), &one.message, one.hint.as_ref())).collect(),
+            Self::File { .. }
+            | Self::Exposed { .. }
+            | Self::Pepper { .. }
+            | Self::Listen(_)
+            | Self::Store(_)
+            | Self::Unavailable(_)
+            | Self::FailPoint(_)
+            | Self::Config(_)
+            | Self::Tools(_) => Vec::new(),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
@@ -84,10 +126,7 @@ impl CannotStart {
             Self::Unavailable(_) => "look at the disk of the state folder: is it full or read-only?".to_owned(),
             Self::Config(invalid) => invalid.hint.clone().unwrap_or_else(|| "mend it and start again".to_owned()),
             Self::FailPoint(cannot) => cannot.hint(),
-            Self::Manifests(problems) => {
-                let hints = problems.0.iter().filter_map(|problem| problem.hint.clone());
-                hints.chain(["`toolctl tools lint` shows it all".to_owned()]).collect::<Vec<_>>().join("\n")
-            }
+            Self::Manifests(_) => "`toolctl tools lint` shows each with its lines".to_owned(),
             Self::Tools(_) => "mend the tool".to_owned(),
             Self::Policies(_) => "mend the policy; `toolctl policy show` prints the one that ships".to_owned(),
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::manifest;
 use crate::domain::id::{ServerName, ToolName};
 use crate::domain::tool::upstream::{Quarantine, Upstream};
-use crate::domain::tool::{Catalog, Tool};
+use crate::domain::tool::{Catalog, Registered, Tool};
 use crate::guard::policy::{Allowlist, PolicySet, PolicySource};
 use crate::guard::quota::Quotas;
 use crate::guard::schema::Schemas;
@@ -26,7 +26,7 @@ type Known = Result<Pins, (PathBuf, io::Error)>;
 #[derive(Debug, Default)]
 pub struct Declared {
     /// Tools that are known as they are.
-    own: Vec<Tool>,
+    own: Vec<Arc<Registered>>,
     /// Servers, whose tools are what somebody agreed to.
     pub upstreams: Vec<Upstream>,
 }
@@ -42,8 +42,8 @@ pub fn load(
     pins: impl Fn(&ServerName) -> Known,
 ) -> Result<(Declared, Rulebook), CannotStart> {
     let declared = declared(plan)?;
-    let (catalog, quarantined, policies) = publish(&declared, pins, &sources(&plan.config)?)?;
-    let schemas = Schemas::compile(&catalog).map_err(|error| CannotStart::Tools(error.to_string()))?;
+    let (catalog, quarantined, policies) = publish(&declared, before, pins, &sources(&plan.config)?)?;
+    let schemas = Schemas::of(&catalog, before.map(|before| &before.schemas));
     let quotas = match before {
         // What callers have used up stays used up, unless the limit itself is another.
         Some(before) if before.quotas.settings() == plan.quota => Arc::clone(&before.quotas),
@@ -63,8 +63,8 @@ pub fn again(
     declared: &Declared,
     pins: impl Fn(&ServerName) -> Known,
 ) -> Result<Rulebook, CannotStart> {
-    let (catalog, quarantined, policies) = publish(declared, pins, before.policies.files())?;
-    let schemas = Schemas::compile(&catalog).map_err(|error| CannotStart::Tools(error.to_string()))?;
+    let (catalog, quarantined, policies) = publish(declared, Some(before), pins, before.policies.files())?;
+    let schemas = Schemas::of(&catalog, Some(&before.schemas));
     Ok(Rulebook {
         catalog,
         quarantined,
@@ -77,10 +77,16 @@ pub fn again(
 }
 
 /// Whether a tool that a server defines can be published: nothing that a server says may keep the rules from loading.
-fn usable(tool: &Tool) -> Result<(), String> {
-    let catalog = Catalog::new([tool.clone()]).map_err(|error| error.to_string())?;
+/// What is in force as it is can be.
+fn usable(tool: &Tool, before: Option<&Rulebook>) -> Result<(), String> {
+    let tool = Arc::new(Registered::new(tool.clone()));
+    let known = before.and_then(|before| before.catalog.get(tool.name.as_str()));
+    if known.is_some_and(|known| known.digest == tool.digest) {
+        return Ok(());
+    }
+    let catalog = Catalog::of([Arc::clone(&tool)]).map_err(|error| error.to_string())?;
     Schemas::compile(&catalog).map_err(|error| error.to_string())?;
-    PolicySet::load(&[], &catalog).map(drop).map_err(|problems| problems.to_string())
+    PolicySet::can_speak_of(&tool)
 }
 
 fn declared(plan: &Plan) -> Result<Declared, CannotStart> {
@@ -89,8 +95,8 @@ fn declared(plan: &Plan) -> Result<Declared, CannotStart> {
     for warning in &own.warnings {
         tracing::warn!("{}: {warning}", warning.place());
     }
-    let mut tools = desk::tools();
-    tools.extend(own.tools.into_iter().filter(|manifest| manifest.enabled).map(|manifest| manifest.tool));
+    let tools = own.tools.into_iter().filter(|manifest| manifest.enabled).map(|manifest| manifest.tool);
+    let tools = desk::tools().into_iter().chain(tools).map(|tool| Arc::new(Registered::new(tool))).collect();
     let servers = own.upstreams.into_iter().filter(|manifest| manifest.enabled && plan.servers);
     let mut upstreams: Vec<Upstream> = servers.map(|manifest| manifest.upstream).collect();
     upstreams.sort_by(|a, b| a.name.cmp(&b.name));
@@ -100,6 +106,7 @@ fn declared(plan: &Plan) -> Result<Declared, CannotStart> {
 /// The catalog, what is kept out of it, and the policies over both: a rule may name a tool that is quarantined.
 fn publish(
     declared: &Declared,
+    before: Option<&Rulebook>,
     pins: impl Fn(&ServerName) -> Known,
     policies: &[PolicySource],
 ) -> Result<(Catalog, BTreeMap<ToolName, Quarantine>, PolicySet), CannotStart> {
@@ -107,15 +114,16 @@ fn publish(
     let mut quarantined = BTreeMap::new();
     for upstream in &declared.upstreams {
         let pins = pins(&upstream.name).map_err(|(path, error)| CannotStart::file(&path, error))?;
-        for listed in pins.listed(upstream, usable) {
-            known.extend(listed.tool.clone());
-            match (listed.quarantine, listed.tool) {
+        for listed in pins.listed(upstream, |tool| usable(tool, before)) {
+            let tool = listed.tool.map(|tool| Arc::new(Registered::new(tool)));
+            known.extend(tool.clone());
+            match (listed.quarantine, tool) {
                 (None, tool) => callable.extend(tool),
                 (Some(why), _) => quarantined.extend(upstream.name_of(&listed.remote).ok().map(|name| (name, why))),
             }
         }
     }
-    let catalog = |tools: Vec<Tool>| Catalog::new(tools).map_err(|error| CannotStart::Tools(error.to_string()));
+    let catalog = |tools: Vec<_>| Catalog::of(tools).map_err(|error| CannotStart::Tools(error.to_string()));
     let policies = PolicySet::load(policies, &catalog(known)?).map_err(CannotStart::Policies)?;
     Ok((catalog(callable)?, quarantined, policies))
 }
@@ -138,4 +146,89 @@ fn sources(config: &Path) -> Result<Vec<PolicySource>, CannotStart> {
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(if found.is_empty() { vec![PolicySource::shipped()] } else { found })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Inputs;
+    use super::*;
+    use crate::config::Flags;
+    use crate::config::paths::Paths;
+
+    const RULES: &str = r#"
+        @id("reads") permit (principal, action in Toolctl::Action::"readonly", resource);
+        @id("acts") permit (principal, action in Toolctl::Action::"mutating", resource)
+          when { context.input has amount && context.input.amount < 100 };
+        @id("asks") @approval_group("approvers")
+          forbid (principal, action in Toolctl::Action::"destructive", resource)
+          unless { context.session.attended };
+        @id("one") forbid (principal, action == Toolctl::Action::"tool_7", resource) when { context.input has own_7 && context.input.own_7 == "x" };
+    "#;
+
+    /// A config folder with this many tools, each with arguments and a file of its own.
+    fn folder(tools: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (files, policies) = (folder.path().join("tools"), folder.path().join("policies"));
+        std::fs::create_dir_all(&files).and_then(|()| std::fs::create_dir_all(&policies)).expect("folders");
+        std::fs::write(policies.join("main.cedar"), RULES).expect("written");
+        for at in 0..tools {
+            let effect = if at % 2 == 0 { "readonly" } else { "once" };
+            let text = format!(
+                "[tool]\nname = \"tool_{at}\"\ndescription = \"Number {at}.\"\neffect = \"{effect}\"\n[tool.arguments]\n\
+                 own_{at} = {{ type = \"string\" }}\namount = {{ type = \"integer\" }}\n[tool.http]\n\
+                 url = \"https://api.example.com/{at}\"\nmethod = \"POST\"\njson = \"arguments\"\n"
+            );
+            std::fs::write(files.join(format!("{at}.toml")), text).expect("written");
+        }
+        folder
+    }
+
+    fn loaded(folder: &Path, before: Option<&Rulebook>) -> Rulebook {
+        let state = folder.join("state");
+        let paths =
+            Paths { socket: Paths::socket_in(&state), state, config: folder.to_owned(), cache: folder.join("cache") };
+        let (flags, environment) = (Flags::default(), BTreeMap::new());
+        let inputs = Inputs { flags, environment, config_file: None, env_file: None, paths };
+        let plan = Plan::load(&inputs).expect("a plan");
+        load(&plan, before, |_| Ok(Pins::default())).expect("rules").1
+    }
+
+    /// What this thread has worked, where the system says so; else the time that has passed.
+    fn worked(since: std::time::Instant) -> Duration {
+        let spent = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        let spent = spent.and_then(|text| text.split(' ').next()?.parse().ok());
+        spent.map_or_else(|| since.elapsed(), Duration::from_nanos)
+    }
+
+    #[test]
+    fn the_work_grows_with_the_number_of_tools_and_not_with_its_square() {
+        let (few, many) = (folder(150), folder(750));
+        let begun = std::time::Instant::now();
+        let cost = |folder: &Path, tools: usize| {
+            let before = worked(begun);
+            assert_eq!(loaded(folder, None).catalog.len(), tools + desk::tools().len());
+            worked(begun) - before
+        };
+        let few = (0..2).map(|_| cost(few.path(), 150)).min().expect("two");
+        let many = cost(many.path(), 750);
+        assert!(many < few * 10, "five times the tools cost {many:?} and not about five times {few:?}");
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_compiled_again() {
+        let folder = folder(20);
+        let first = loaded(folder.path(), None);
+        assert_eq!(first.schemas.in_use(), 0, "nothing was called yet");
+        let sent = serde_json::json!({"amount": 1});
+        for name in ["tool_1", "tool_2"] {
+            first.schemas.check(first.catalog.get(name).expect("there"), &sent).expect("fits");
+        }
+        let place = folder.path().join("tools/2.toml");
+        let text = std::fs::read_to_string(&place).expect("there");
+        std::fs::write(&place, text.replace("Number", "The number")).expect("written");
+        let again = loaded(folder.path(), Some(&first));
+        assert_eq!((first.schemas.in_use(), again.schemas.in_use()), (2, 1));
+    }
 }

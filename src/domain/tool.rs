@@ -224,6 +224,13 @@ pub struct Registered {
     pub digest: Digest,
 }
 
+impl Registered {
+    /// Computes the digest.
+    pub fn new(tool: Tool) -> Self {
+        Self { digest: tool.digest(), tool }
+    }
+}
+
 impl std::ops::Deref for Registered {
     type Target = Tool;
 
@@ -233,7 +240,7 @@ impl std::ops::Deref for Registered {
 }
 
 /// Every tool by name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
     tools: BTreeMap<ToolName, Arc<Registered>>,
 }
@@ -258,15 +265,21 @@ impl Catalog {
     /// # Errors
     /// Names the tool that is defined twice, or whose name is reserved.
     pub fn new(tools: impl IntoIterator<Item = Tool>) -> Result<Self, BadCatalog> {
+        Self::of(tools.into_iter().map(|tool| Arc::new(Registered::new(tool))))
+    }
+
+    /// Collects tools whose digests are known; they are shared and not copied.
+    ///
+    /// # Errors
+    /// As [`Catalog::new`].
+    pub fn of(tools: impl IntoIterator<Item = Arc<Registered>>) -> Result<Self, BadCatalog> {
         let mut catalog = Self::default();
         for tool in tools {
             let name = tool.name.clone();
             if name.as_str().starts_with(RESERVED) {
                 return Err(BadCatalog::Reserved(name));
             }
-            let digest = tool.digest();
-            let entry = Arc::new(Registered { tool, digest });
-            if catalog.tools.insert(name.clone(), entry).is_some() {
+            if catalog.tools.insert(name.clone(), tool).is_some() {
                 return Err(BadCatalog::Duplicate(name));
             }
         }

@@ -6,7 +6,7 @@ pub(in crate::guard) mod reference;
 mod voice;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -55,18 +55,32 @@ impl Arguments {
     }
 }
 
-/// The compiled schemas of a catalog.
+/// The schemas of a catalog. Each is compiled when it is first needed, as of a thousand tools few are ever called.
 #[derive(Debug, Default)]
 pub struct Schemas {
-    tools: BTreeMap<ToolName, Compiled>,
+    tools: BTreeMap<ToolName, Arc<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    definition: Digest,
+    compiled: OnceLock<Result<Compiled, BadSchema>>,
 }
 
 #[derive(Debug)]
 struct Compiled {
-    definition: Digest,
     input: jsonschema::Validator,
     output: jsonschema::Validator,
     defaults: Option<Defaults>,
+}
+
+impl Compiled {
+    fn of(tool: &Tool) -> Result<Self, BadSchema> {
+        let bad = |side, why| BadSchema { tool: tool.name.clone(), side, why };
+        let input = compile(&tool.input_schema, Formats::of(tool)).map_err(|why| bad("input", why))?;
+        let output = compile(&tool.output_schema, Formats::Noted).map_err(|why| bad("output", why))?;
+        Ok(Self { input, output, defaults: Defaults::of(&tool.input_schema) })
+    }
 }
 
 /// The compiled schema of one tool's output, for whoever reads what a tool answered.
@@ -107,20 +121,35 @@ pub struct BadSchema {
 }
 
 impl Schemas {
-    /// Compiles the schemas of all tools (JSON Schema 2020-12). Nothing is ever fetched.
+    /// Takes the schemas of all tools (JSON Schema 2020-12) as they are, and what `before` has compiled of tools that
+    /// have not changed. Whoever defines a tool has seen to it that they are schemas; one that is none lets no
+    /// arguments pass. Nothing is ever fetched.
+    pub fn of(catalog: &Catalog, before: Option<&Self>) -> Self {
+        let entry = |tool: &Arc<Registered>| {
+            let known = before.and_then(|before| before.tools.get(&tool.name));
+            let known = known.filter(|entry| entry.definition == tool.digest).cloned();
+            known.unwrap_or_else(|| Arc::new(Entry { definition: tool.digest, compiled: OnceLock::new() }))
+        };
+        Self { tools: catalog.iter().map(|tool| (tool.name.clone(), entry(tool))).collect() }
+    }
+
+    /// Compiles the schemas of all tools at once, of which nobody has seen to it that they are schemas.
     ///
     /// # Errors
     /// Names the first schema that is none, or that refers to another document.
     pub fn compile(catalog: &Catalog) -> Result<Self, BadSchema> {
-        let mut tools = BTreeMap::new();
+        let schemas = Self::of(catalog, None);
         for tool in catalog.iter() {
-            let bad = |side, why| BadSchema { tool: tool.name.clone(), side, why };
-            let input = compile(&tool.input_schema, Formats::of(tool)).map_err(|why| bad("input", why))?;
-            let output = compile(&tool.output_schema, Formats::Noted).map_err(|why| bad("output", why))?;
-            let defaults = Defaults::of(&tool.input_schema);
-            tools.insert(tool.name.clone(), Compiled { definition: tool.digest, input, output, defaults });
+            if let Some(Err(bad)) = schemas.compiled(tool) {
+                return Err(bad.clone());
+            }
         }
-        Ok(Self { tools })
+        Ok(schemas)
+    }
+
+    /// How many tools have been called, or checked, so that their schemas are compiled.
+    pub fn in_use(&self) -> usize {
+        self.tools.values().filter(|entry| entry.compiled.get().is_some()).count()
     }
 
     /// Checks what a caller sent, read by [`json::parse`], and fills in the defaults.
@@ -131,6 +160,9 @@ impl Schemas {
         let compiled = self.compiled(tool).ok_or_else(|| {
             Denial::new(Stage::Arguments, Code::Internal, format!("the definition of `{}` has just changed", tool.name))
                 .hint("send it again")
+        })?;
+        let compiled = compiled.map_err(|bad| {
+            Denial::new(Stage::Arguments, Code::Internal, bad.to_string()).hint("whoever defines the tool can mend it")
         })?;
         if !sent.is_object() {
             let message = "must be an object with one member per argument".to_owned();
@@ -165,7 +197,7 @@ impl Schemas {
         if tool.name != call.tool || tool.digest != call.tool_digest {
             return Err(definition());
         }
-        let compiled = self.compiled(tool).ok_or_else(definition)?;
+        let compiled = self.compiled(tool).ok_or_else(definition)?.map_err(ToString::to_string)?;
         let value = call.arguments.value();
         if !compiled.input.is_valid(&value) {
             return Err("the tool's schema".to_owned());
@@ -187,6 +219,7 @@ impl Schemas {
     /// Says what is wrong, for people; no secret value is in it.
     pub fn check_output(&self, tool: &Registered, output: &Value) -> Result<Canonical, String> {
         let compiled = self.compiled(tool).ok_or_else(|| "the tool's definition has changed".to_owned())?;
+        let compiled = compiled.map_err(ToString::to_string)?;
         must_answer(&compiled.output, &tool.output_schema, output)?;
         let canonical = Canonical::of(output);
         let (bytes, most) = (canonical.as_str().len(), tool.output_limit);
@@ -196,8 +229,10 @@ impl Schemas {
         Ok(canonical)
     }
 
-    fn compiled(&self, tool: &Registered) -> Option<&Compiled> {
-        self.tools.get(&tool.name).filter(|compiled| compiled.definition == tool.digest)
+    /// What the schemas of this very definition compile to; none for another.
+    fn compiled(&self, tool: &Registered) -> Option<Result<&Compiled, &BadSchema>> {
+        let entry = self.tools.get(&tool.name).filter(|entry| entry.definition == tool.digest)?;
+        Some(entry.compiled.get_or_init(|| Compiled::of(tool)).as_ref())
     }
 }
 
@@ -253,7 +288,7 @@ fn compile(schema: &Value, formats: Formats) -> Result<jsonschema::Validator, St
         return Err(format!("`$ref` to `{target}` leaves the schema; only `#…` may be referred to"));
     }
     let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).offline();
-    options.should_validate_formats(formats == Formats::Checked).build(schema).map_err(|e| e.to_string())
+    options.should_validate_formats(formats == Formats::Checked).build(schema).map_err(|error| voice::no_schema(&error))
 }
 
 fn must_fit(schema: &jsonschema::Validator, tool: &Registered, value: &Value) -> Result<(), Denial> {

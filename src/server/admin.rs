@@ -8,7 +8,7 @@ use crate::api::admin::{
     Rotate, StatusReport, Stopping,
 };
 use crate::api::endpoint::Nothing;
-use crate::domain::denial::Denial;
+use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::id::KeyId;
 use crate::domain::principal::PrincipalKind;
 use crate::domain::time::parse_span;
@@ -80,14 +80,17 @@ async fn check_policy(visit: Visit, request: Check) -> Answer<Checked> {
 }
 
 async fn show_policy(visit: Visit, _: Nothing) -> Answer<PolicyText> {
-    visit.door.pipeline.policies(visit.presented).await.map(|rules| {
+    let Answer { quota, result } = visit.door.pipeline.policies(visit.presented).await;
+    let shown = result.and_then(|rules| {
         let file = |source: &PolicySource| PolicyFile { name: source.name.clone(), text: source.text.clone() };
-        PolicyText {
+        let no_schema = |why| Denial::new(Stage::Policy, Code::Internal, "these tools make no schema").log(why);
+        Ok(PolicyText {
             digest: rules.policies.digest().to_string(),
             files: rules.policies.files().iter().map(file).collect(),
-            schema: rules.policies.schema_text().to_owned(),
-        }
-    })
+            schema: rules.policies.schema_text().map_err(no_schema)?,
+        })
+    });
+    Answer { quota, result: shown }
 }
 
 async fn reload(visit: Visit, _: Nothing) -> Answer<Reloaded> {

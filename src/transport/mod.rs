@@ -11,6 +11,7 @@ mod stream;
 mod tcp;
 #[cfg(test)]
 pub mod testing;
+pub mod tls;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]

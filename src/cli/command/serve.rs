@@ -171,5 +171,5 @@ fn not_started(cx: &Context, cannot: &CannotStart) -> CliError {
         | CannotStart::Pepper { .. }
         | CannotStart::Unavailable(_) => ("state", Exit::Failure),
     };
-    CliError::new(exit, code, cannot.to_string()).hint(cannot.hint())
+    CliError::new(exit, code, cannot.in_short()).errors(cannot.faults()).hint(cannot.hint())
 }

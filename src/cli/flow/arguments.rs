@@ -7,9 +7,9 @@ use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use super::definition::{Step, Workflow};
-use super::fault::{Fault, Faults, Span};
 use super::template::{Reference, Shape};
 use crate::api::tools::Tool;
+use crate::cli::fault::{Fault, Faults, Span};
 
 /// The tools that the caller may see, by name.
 pub type Tools = BTreeMap<String, Tool>;

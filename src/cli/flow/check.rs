@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::definition::{Section, Step, Workflow};
-use super::fault::{Fault, Faults, Span};
 use super::template::Reference;
+use crate::cli::fault::{Fault, Faults, Span};
 
 /// What expressions may start with.
 const ROOTS: [&str; 6] = ["inputs", "steps", "item", "index", "run", "failure"];

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::definition::{
     Input, InputKind, MOST_ATTEMPTS, MOST_PARALLEL, MOST_STEPS, Retry, Section, Step, USUAL_PARALLEL, Workflow,
 };
-use super::fault::{Fault, Faults, Span};
 use super::template::{Shape, Source};
 use super::tree::{Name, Node, Tree};
+use crate::cli::fault::{Fault, Faults, Span};
 use crate::domain::time::parse_span;
 
 /// Members of the file.

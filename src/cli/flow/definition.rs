@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::fault::Span;
 use super::template::{Reference, Shape, Source};
+use crate::cli::fault::Span;
 use crate::domain::digest::Digest;
 use crate::domain::json::Canonical;
 

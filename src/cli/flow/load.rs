@@ -5,10 +5,11 @@ use std::path::Path;
 use super::check;
 use super::decode;
 use super::definition::Workflow;
-use super::fault::Faults;
 use super::tree;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::fault::Faults;
+use crate::cli::ui::Ui;
 
 /// Reads a file, and checks what can be checked without a daemon; there is no workflow when it is not even TOML or
 /// YAML.
@@ -30,7 +31,12 @@ pub fn file(path: &Path) -> Result<(Option<Workflow>, Faults), CliError> {
 /// Exit 2 with every fault.
 pub fn sound(cx: &Context, path: &Path) -> Result<Workflow, CliError> {
     let (workflow, faults) = file(path)?;
-    workflow.filter(|_| faults.found.is_empty()).ok_or_else(|| faults.error(&cx.ui))
+    workflow.filter(|_| faults.found.is_empty()).ok_or_else(|| wrong(faults, &cx.ui))
+}
+
+/// The error that says everything that is wrong with a workflow.
+pub fn wrong(faults: Faults, ui: &Ui) -> CliError {
+    faults.error(ui, "workflow-invalid", "nothing ran")
 }
 
 /// Reads a text and checks what can be checked without a daemon.

@@ -16,7 +16,6 @@ pub mod definition;
 mod detach;
 mod draw;
 mod engine;
-mod fault;
 pub mod inputs;
 pub mod load;
 mod plan;

@@ -11,7 +11,6 @@ use super::arguments::{self, Tools};
 use super::caller::Caller;
 use super::definition::Workflow;
 use super::engine::{Engine, Told};
-use super::fault::Faults;
 use super::plan as planned;
 use super::progress::Progress;
 use super::record::{self, Begun, Plan};
@@ -22,6 +21,7 @@ use crate::api::tools;
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::fault::Faults;
 use crate::client::ClientError;
 use crate::domain::id::RunId;
 
@@ -186,14 +186,14 @@ fn remembered(cx: &Context, known: &Begun) -> Result<(Workflow, Tools), CliError
 }
 
 fn fitting(cx: &Context, workflow: Option<Workflow>, mut faults: Faults) -> Result<(Workflow, Tools), CliError> {
-    let Some(workflow) = workflow else { return Err(faults.error(&cx.ui)) };
+    let Some(workflow) = workflow else { return Err(load::wrong(faults, &cx.ui)) };
     match tools(cx, &workflow) {
         Ok(tools) => {
             arguments::check(&workflow, &tools, &mut faults);
-            if faults.found.is_empty() { Ok((workflow, tools)) } else { Err(faults.error(&cx.ui)) }
+            if faults.found.is_empty() { Ok((workflow, tools)) } else { Err(load::wrong(faults, &cx.ui)) }
         }
         // What is wrong with the file can be said without a daemon.
-        Err(_) if !faults.found.is_empty() => Err(faults.error(&cx.ui)),
+        Err(_) if !faults.found.is_empty() => Err(load::wrong(faults, &cx.ui)),
         Err(error) => Err(error),
     }
 }

@@ -9,8 +9,8 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Error, ErrorKind, Expression, Template, UndefinedBehavior, Value as Dynamic};
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, Span};
 use super::tree::{Node, Tree};
+use crate::cli::fault::{Fault, Span};
 
 /// What one value may cost: an instruction is one, and so are 64 bytes that are made.
 const FUEL: u64 = 1_000_000;

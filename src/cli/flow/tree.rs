@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Span};
+use crate::cli::fault::{Fault, Span};
 
 /// The largest file that is read, in bytes.
 pub const LARGEST_FILE: usize = 1 << 20;

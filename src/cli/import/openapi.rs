@@ -213,9 +213,9 @@ fn made<'a>(
     }
     let draft = draft::draft(common, operation, name)?;
     let text = manifest::tool(&draft, allow);
-    let source = Source { path: "/import.toml".into(), text };
+    let source = Source { path: "/import.toml".into(), text: text.as_str().into() };
     match load(std::slice::from_ref(&source)) {
-        Ok(_) => Ok((draft, source.text)),
+        Ok(_) => Ok((draft, text)),
         Err(Problems(problems)) => {
             let why = problems.into_iter().map(|problem| match problem.hint {
                 Some(hint) => format!("{} ({hint})", problem.message),

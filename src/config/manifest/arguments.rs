@@ -43,7 +43,7 @@ pub const KEYWORDS: &[&str] = &[
 ];
 
 /// Forms of text that are checked (JSON Schema 2020-12 section 7.3); another word would check nothing.
-const FORMATS: &[&str] = &[
+pub const FORMATS: &[&str] = &[
     "date",
     "date-time",
     "duration",
@@ -64,6 +64,9 @@ const FORMATS: &[&str] = &[
     "uri-template",
     "uuid",
 ];
+
+/// Types of values (JSON Schema 2020-12 section 6.1.1).
+const TYPES: &[&str] = &["array", "boolean", "integer", "null", "number", "object", "string"];
 
 /// The schema of a tool's arguments.
 pub fn input(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
@@ -168,6 +171,26 @@ fn must_be_schema(desk: &mut Desk<'_>, schema: &Value, place: Range<usize>) -> O
     }
 }
 
+/// The types that a line names. One that is none is told, and taken for the one that is near to it; none when nothing
+/// is.
+fn types(desk: &mut Desk<'_>, written: &Value, place: &Range<usize>) -> Option<Value> {
+    let mut known = |word: &Value| match word.as_str() {
+        Some(word) if TYPES.contains(&word) => Some(json!(word)),
+        _ => {
+            let shown = word.as_str().map_or_else(|| word.to_string(), ToOwned::to_owned);
+            let near = crate::pipeline::rulebook::nearest(&shown, TYPES.iter().copied());
+            let hint = near
+                .map_or_else(|| format!("there is `{}`", TYPES.join("`, `")), |near| format!("did you mean `{near}`?"));
+            desk.wrong(place.clone(), format!("there is no type `{shown}`"), Some(hint));
+            near.map(|near| json!(near))
+        }
+    };
+    match written {
+        Value::Array(words) => words.iter().map(known).collect::<Option<Vec<_>>>().map(Value::Array),
+        one => known(one),
+    }
+}
+
 fn short(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
     let short = table.arguments.as_ref()?;
     let (mut properties, mut required) = (Map::new(), Vec::new());
@@ -195,6 +218,9 @@ fn short(desk: &mut Desk<'_>, table: &ToolTable) -> Option<Value> {
                     let near = crate::pipeline::rulebook::nearest(format, FORMATS.iter().copied());
                     let hint = near.map(|near| format!("did you mean `{near}`?"));
                     desk.wrong(value.span(), format!("there is no format `{format}`"), hint);
+                }
+                ("type", written) => {
+                    property.insert(word.to_owned(), types(desk, written, &value.span())?);
                 }
                 // A whole value or none: a pattern that matches somewhere inside lets everything in.
                 ("pattern", Value::String(pattern)) => {

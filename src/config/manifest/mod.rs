@@ -7,16 +7,18 @@ mod http;
 mod interpreter;
 mod program;
 mod schema;
+mod tables;
 mod tool;
 mod upstream;
 mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -25,7 +27,7 @@ use crate::domain::tool::upstream::Upstream;
 use crate::domain::tool::{BUILT_IN, EffectClass, Tool};
 use crate::guard::policy::GROUPS;
 
-pub use self::arguments::KEYWORDS as SHORT_FORM;
+pub use self::arguments::{FORMATS as SHORT_FORM_FORMATS, KEYWORDS as SHORT_FORM};
 use self::program::Programs;
 pub use self::schema::schema;
 pub use crate::pipeline::rulebook::nearest;
@@ -40,8 +42,8 @@ pub const MOST_TOOLS: usize = 10_000;
 pub struct Source {
     /// Where it is.
     pub path: PathBuf,
-    /// Its text.
-    pub text: String,
+    /// Its text, which everything that is said about it shares.
+    pub text: Arc<str>,
 }
 
 /// One tool of a file.
@@ -105,7 +107,7 @@ pub struct Problem {
     /// The file.
     pub file: PathBuf,
     /// Its text.
-    pub text: String,
+    pub text: Arc<str>,
     /// The bytes of the text at fault; none when it is about the whole file.
     pub span: Option<Range<usize>>,
     /// What to do about it.
@@ -114,7 +116,7 @@ pub struct Problem {
 
 impl Problem {
     fn new(source: &Source, span: impl Into<Option<Range<usize>>>, message: impl Into<String>) -> Self {
-        let (file, text) = (source.path.clone(), source.text.clone());
+        let (file, text) = (source.path.clone(), Arc::clone(&source.text));
         Self { message: message.into(), file, text, span: span.into(), hint: None }
     }
 
@@ -203,7 +205,7 @@ pub fn read_file(path: &Path) -> io::Result<Source> {
     }
     // Programs are found from the file's own folder, so it must not depend on ours.
     let path = std::path::absolute(path)?;
-    Ok(Source { text: fs::read_to_string(&path)?, path })
+    Ok(Source { text: fs::read_to_string(&path)?.into(), path })
 }
 
 /// Reads the tools of all files.
@@ -215,31 +217,49 @@ pub fn load(sources: &[Source]) -> Result<Manifests, Problems> {
     let mut all = Manifests::default();
     let mut programs = Programs::default();
     for source in sources {
-        match written::read(source) {
-            Ok(tables) => {
-                for table in tables.tools {
-                    let read = tool::read(source, table, &mut programs);
-                    problems.extend(read.problems);
-                    all.warnings.extend(read.warnings);
-                    all.tools.extend(read.manifest);
-                }
-                for table in tables.upstreams {
-                    let read = upstream::read(source, table, &mut programs);
-                    problems.extend(read.problems);
-                    all.warnings.extend(read.warnings);
-                    all.upstreams.extend(read.manifest);
-                }
-            }
-            Err(problem) => problems.push(problem),
+        let (tables, wrong) = tables::read(source);
+        problems.extend(wrong);
+        for table in tables.tools {
+            let read = tool::read(source, table, &mut programs);
+            problems.extend(read.problems);
+            all.warnings.extend(read.warnings);
+            all.tools.extend(read.manifest);
+        }
+        for table in tables.upstreams {
+            let read = upstream::read(source, table, &mut programs);
+            problems.extend(read.problems);
+            all.warnings.extend(read.warnings);
+            all.upstreams.extend(read.manifest);
         }
     }
-    problems.extend(names_taken_twice(sources, &all.tools));
-    problems.extend(servers_taken_twice(sources, &all));
-    problems.extend(helpers_missing(sources, &all));
+    let files = Files(sources.iter().map(|source| (source.path.as_path(), source)).collect());
+    // A tool that is missing only because something is wrong with it is no fault of the tool that names it.
+    let helpers = if problems.is_empty() { helpers_missing(&files, &all) } else { Vec::new() };
+    problems.extend(names_taken_twice(&files, &all.tools));
+    problems.extend(servers_taken_twice(&files, &all));
+    problems.extend(helpers);
     if let (Some(source), true) = (sources.last(), all.tools.len() > MOST_TOOLS) {
         problems.push(Problem::new(source, None, format!("there are more than {MOST_TOOLS} tools")));
     }
-    if problems.is_empty() { Ok(all) } else { Err(Problems(problems)) }
+    if problems.is_empty() {
+        return Ok(all);
+    }
+    // As whoever mends them comes by them.
+    problems.sort_by(|a, b| {
+        let place = |problem: &Problem| problem.span.as_ref().map(|span| span.start);
+        (&a.file, place(a)).cmp(&(&b.file, place(b)))
+    });
+    Err(Problems(problems))
+}
+
+/// The files by path.
+struct Files<'a>(BTreeMap<&'a Path, &'a Source>);
+
+impl Files<'_> {
+    /// Something wrong at a place in one of them.
+    fn problem(&self, file: &Path, place: &Range<usize>, message: String) -> Option<Problem> {
+        self.0.get(file).map(|source| Problem::new(source, place.clone(), message))
+    }
 }
 
 /// Whether no tool of an operator's own may have this name, whatever else there is.
@@ -248,24 +268,23 @@ pub fn is_taken(name: &str) -> bool {
 }
 
 /// Names that two tools have, or that are taken.
-fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
+fn names_taken_twice(files: &Files<'_>, tools: &[Manifest]) -> Vec<Problem> {
     let mut seen: BTreeMap<&ToolName, &Manifest> = BTreeMap::new();
     let mut problems = Vec::new();
     for manifest in tools {
         let name = &manifest.tool.name;
-        let Some(source) = sources.iter().find(|source| source.path == manifest.file) else { continue };
-        let problem = |message: String| Problem::new(source, manifest.place.clone(), message);
+        let problem = |message: String| files.problem(&manifest.file, &manifest.place, message);
         if BUILT_IN.contains(&name.as_str()) {
             let problem = problem(format!("`{name}` is the name of a tool that is built in"));
-            problems.push(problem.hint("choose another name"));
+            problems.extend(problem.map(|problem| problem.hint("choose another name")));
         } else if GROUPS.contains(&name.as_str()) {
             let problem = problem(format!("policies use `{name}` for a group of tools"));
-            problems.push(problem.hint("choose another name"));
+            problems.extend(problem.map(|problem| problem.hint("choose another name")));
         } else if let Some(first) = seen.get(name) {
-            let text = sources.iter().find(|source| source.path == first.file);
-            let first = text.map(|source| Problem::new(source, first.place.clone(), "").place()).unwrap_or_default();
+            let first = files.problem(&first.file, &first.place, String::new());
+            let first = first.map(|first| first.place()).unwrap_or_default();
             let problem = problem(format!("two tools are named `{name}`"));
-            problems.push(problem.hint(format!("rename this one; the other is at {first}")));
+            problems.extend(problem.map(|it| it.hint(format!("rename this one; the other is at {first}"))));
         } else {
             seen.insert(name, manifest);
         }
@@ -274,78 +293,58 @@ fn names_taken_twice(sources: &[Source], tools: &[Manifest]) -> Vec<Problem> {
 }
 
 /// Servers of one name, and tools that have a name of theirs.
-fn servers_taken_twice(sources: &[Source], all: &Manifests) -> Vec<Problem> {
+fn servers_taken_twice(files: &Files<'_>, all: &Manifests) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (at, server) in all.upstreams.iter().enumerate() {
-        let name = &server.upstream.name;
-        if let Some(source) = sources.iter().find(|source| source.path == server.file)
-            && all.upstreams.iter().take(at).any(|other| other.upstream.name == *name)
-        {
-            let problem = Problem::new(source, server.place.clone(), format!("two servers are named `{name}`"));
-            problems.push(problem.hint("rename this one"));
+    let mut names = BTreeSet::new();
+    for server in &all.upstreams {
+        let name = server.upstream.name.as_str();
+        if !names.insert(name) {
+            let problem = files.problem(&server.file, &server.place, format!("two servers are named `{name}`"));
+            problems.extend(problem.map(|problem| problem.hint("rename this one")));
         }
     }
     for manifest in &all.tools {
         let Some((before, _)) = manifest.tool.name.as_str().split_once('.') else { continue };
-        if let Some(source) = sources.iter().find(|source| source.path == manifest.file)
-            && all.upstreams.iter().any(|server| server.upstream.name.as_str() == before)
-        {
+        if names.contains(before) {
             let message = format!("names that begin with `{before}.` are those of the server `{before}`");
-            problems.push(Problem::new(source, manifest.place.clone(), message).hint("choose another name"));
+            let problem = files.problem(&manifest.file, &manifest.place, message);
+            problems.extend(problem.map(|problem| problem.hint("choose another name")));
         }
     }
     problems
 }
 
-/// A tool that another one names.
-enum Helper {
-    /// It only reads.
-    Reads,
-    /// It does not.
-    Acts,
-    /// There is none.
-    Missing,
-}
-
-impl Manifests {
-    fn helper(&self, name: &ToolName) -> Helper {
-        let own = self.tools.iter().find(|other| other.tool.name == *name).map(|other| other.tool.is_read_only());
-        let (server, tool) = name.as_str().split_once('.').unwrap_or_default();
-        let server = self.upstreams.iter().find(|other| other.upstream.name.as_str() == server);
-        // What a server lists is known later; what only reads is what the operator says.
-        let declared = server
-            .and_then(|server| server.upstream.declared.get(tool))
-            .map(|said| said.effect == Some(EffectClass::ReadOnly));
-        match own.or(declared) {
-            Some(true) => Helper::Reads,
-            Some(false) => Helper::Acts,
-            None => Helper::Missing,
-        }
-    }
-}
-
 /// Probes and previews that are no read-only tools.
-fn helpers_missing(sources: &[Source], all: &Manifests) -> Vec<Problem> {
-    let own = all.tools.iter().map(|one| (&one.file, &one.place, one.tool.name.to_string(), &one.tool.extras));
-    let theirs = all.upstreams.iter().flat_map(|server| {
-        server.upstream.declared.iter().map(move |(tool, said)| {
-            (&server.file, &server.place, format!("{}.{tool}", server.upstream.name), &said.extras)
-        })
+fn helpers_missing(files: &Files<'_>, all: &Manifests) -> Vec<Problem> {
+    // What a server lists is known later; what only reads is what the operator says.
+    let said = all.upstreams.iter().flat_map(|server| {
+        server
+            .upstream
+            .declared
+            .iter()
+            .map(move |(tool, said)| (server, format!("{}.{tool}", server.upstream.name), said))
     });
+    let theirs: Vec<_> = said.collect();
+    let reads: BTreeMap<&str, bool> = theirs
+        .iter()
+        .map(|(_, name, said)| (name.as_str(), said.effect == Some(EffectClass::ReadOnly)))
+        .chain(all.tools.iter().map(|one| (one.tool.name.as_str(), one.tool.is_read_only())))
+        .collect();
+    let own = all.tools.iter().map(|one| (&one.file, &one.place, one.tool.name.as_str(), &one.tool.extras));
+    let asking = theirs.iter().map(|(server, name, said)| (&server.file, &server.place, name.as_str(), &said.extras));
     let mut problems = Vec::new();
-    for (file, place, asking, extras) in own.chain(theirs) {
-        let Some(source) = sources.iter().find(|source| source.path == *file) else { continue };
+    for (file, place, asking, extras) in own.chain(asking) {
         for (role, name) in [("probe", &extras.probe), ("preview", &extras.preview)] {
             let Some(name) = name else { continue };
-            let message = match all.helper(name) {
-                Helper::Reads => continue,
-                Helper::Acts => format!("the {role} `{name}` must be a tool that only reads (effect = \"readonly\")"),
-                Helper::Missing if BUILT_IN.contains(&name.as_str()) => {
+            let message = match reads.get(name.as_str()) {
+                Some(true) => continue,
+                Some(false) => format!("the {role} `{name}` must be a tool that only reads (effect = \"readonly\")"),
+                None if BUILT_IN.contains(&name.as_str()) => {
                     format!("the {role} `{name}` must be a tool of your own")
                 }
-                Helper::Missing => format!("there is no tool `{name}` to be the {role} of `{asking}`"),
+                None => format!("there is no tool `{name}` to be the {role} of `{asking}`"),
             };
-            problems.push(Problem::new(source, place.clone(), message));
+            problems.extend(files.problem(file, place, message));
         }
     }
     problems

@@ -19,7 +19,7 @@ arguments = ["restart", { if = "since", then = ["--since={since}"] }, "--tag={ta
 "#;
 
 fn source(text: &str) -> Source {
-    Source { path: PathBuf::from("/etc/toolctl/tools/a.toml"), text: text.to_owned() }
+    Source { path: PathBuf::from("/etc/toolctl/tools/a.toml"), text: text.into() }
 }
 
 fn read(text: &str) -> Result<Manifests, Problems> {
@@ -87,7 +87,18 @@ fn everything_that_is_wrong_is_told_with_its_place() {
         (with("\"{unit}\"]", "\"{unit...}\"]"), "the argument `unit` is no list (write {unit})"),
         (with("\"{unit}\"]", "\"{unit\"]"), "a `{` or `}` stands alone"),
         (with("{ type = \"string\" }", "{ typ = \"string\" }"), "an argument has no `typ` (did you mean `type`?)"),
-        (with("{ type = \"string\" }", "{ type = \"text\" }"), "this is no JSON Schema"),
+        (
+            with("{ type = \"string\" }", "{ type = \"text\" }"),
+            "8:18 there is no type `text` (there is `array`, `boolean`",
+        ),
+        (
+            with("{ type = \"string\" }", "{ type = [\"string\", \"nul\"] }"),
+            "8:18 there is no type `nul` (did you mean `null`?)",
+        ),
+        (
+            with("{ type = \"string\" }", "{ type = \"string\", minLength = \"x\" }"),
+            "this is no JSON Schema: `/properties/since/minLength` must be an integer, not a string",
+        ),
         (
             with("description", "output = { type = \"object\" }\ndescription"),
             "only an output that is JSON has a schema of its own (say output = \"json\" under [tool.command]",
@@ -200,7 +211,14 @@ fn whole_schemas_are_looked_at_too() {
         ("input = { type = \"string\" }", "4:9 the arguments of a tool are an object (say type = \"object\""),
         ("input = { type = \"objekt\" }", "4:9 the arguments of a tool are an object"),
         ("input = '{\"type\": \"object\",}'", "4:9 the schema is not strict JSON"),
-        ("input = '{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"x\"}}}'", "4:9 this is no JSON Schema"),
+        (
+            "input = '{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"strin\"}}}'",
+            "4:9 this is no JSON Schema: `/properties/a/type`: there is no type `strin`; did you mean `string`?",
+        ),
+        (
+            "input = '{\"type\": \"object\", \"properties\": {\"a\": {\"$ref\": \"#/$defs/x\"}}}'",
+            "a `$ref` leads nowhere",
+        ),
         ("input = '{\"type\": \"object\", \"properties\": {\"a\": {\"$ref\": \"https://x/y\"}}}'", "leaves the schema"),
         ("input = 7", "4:9 a schema is a table, or JSON as text"),
         (
@@ -247,7 +265,7 @@ fn unknown_words_name_the_nearest() {
 
 #[test]
 fn a_name_belongs_to_one_tool() {
-    let second = Source { path: "/etc/toolctl/tools/b.toml".into(), text: GOOD.to_owned() };
+    let second = Source { path: "/etc/toolctl/tools/b.toml".into(), text: GOOD.into() };
     let told = load(&[source(GOOD), second]).expect_err("refused").to_string();
     assert_eq!(told, "/etc/toolctl/tools/b.toml:3:8: two tools are named `restart`");
     let ours = GOOD.replacen("\"restart\"", "\"send_message\"", 1);
@@ -297,7 +315,7 @@ fn what_runs_is_part_of_the_definition() {
         fs::write(&script, text).expect("written");
         let manifest =
             "[tool]\nname = \"go\"\ndescription = \"x\"\n[tool.command]\nprogram = \"sh\"\narguments = [\"go.py\"]\n";
-        let source = Source { path: folder.path().join("go.toml"), text: manifest.to_owned() };
+        let source = Source { path: folder.path().join("go.toml"), text: manifest.into() };
         load(&[source]).expect("good").tools[0].tool.digest()
     };
     assert_eq!(digest("one"), digest("one"));

@@ -64,15 +64,14 @@ impl Desk<'_> {
 }
 
 /// Reads one table.
-pub fn read(source: &Source, table: Spanned<ToolTable>, programs: &mut Programs) -> Read {
+pub fn read(source: &Source, table: ToolTable, programs: &mut Programs) -> Read {
     let mut desk = Desk { source, programs, problems: Vec::new(), warnings: Vec::new() };
     let manifest = build(&mut desk, table);
     let manifest = manifest.filter(|_| desk.problems.is_empty());
     Read { manifest, problems: desk.problems, warnings: desk.warnings }
 }
 
-fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
-    let table = table.into_inner();
+fn build(desk: &mut Desk<'_>, table: ToolTable) -> Option<Manifest> {
     let place = table.name.span();
     let name = name(desk, &table.name);
     let effect = table.effect.unwrap_or(EffectClass::Once);
@@ -127,11 +126,13 @@ fn build(desk: &mut Desk<'_>, table: Spanned<ToolTable>) -> Option<Manifest> {
         .map(|example| example.get_ref())
         .map(|example| Example { arguments: example.arguments.clone(), output: example.output.clone() })
         .collect();
-    let fits = OutputSchema::compile(&input_schema).ok();
-    for example in &table.example {
-        let fits = fits.as_ref().map_or(Ok(()), |schema| schema.check(&example.get_ref().arguments));
-        if let Err(why) = fits {
-            desk.wrong(example.span(), format!("the example does not fit the arguments: {why}"), None);
+    if !table.example.is_empty()
+        && let Ok(schema) = OutputSchema::compile(&input_schema)
+    {
+        for example in &table.example {
+            if let Err(why) = schema.check(&example.get_ref().arguments) {
+                desk.wrong(example.span(), format!("the example does not fit the arguments: {why}"), None);
+            }
         }
     }
     let tool = Tool {

@@ -55,9 +55,9 @@ pub struct Read {
 }
 
 /// Reads one table.
-pub fn read(source: &Source, table: Spanned<UpstreamTable>, programs: &mut Programs) -> Read {
+pub fn read(source: &Source, table: UpstreamTable, programs: &mut Programs) -> Read {
     let mut desk = Desk { source, programs, problems: Vec::new(), warnings: Vec::new() };
-    let manifest = build(&mut desk, table.into_inner());
+    let manifest = build(&mut desk, table);
     let manifest = manifest.filter(|_| desk.problems.is_empty());
     Read { manifest, problems: desk.problems, warnings: desk.warnings }
 }

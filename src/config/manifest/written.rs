@@ -1,36 +1,17 @@
-//! A file of tools as it is written: every member optional but a few, every unknown one an error that names the
-//! nearest.
+//! The tables of a file of tools as they are written: every member optional but a few, every unknown one an error.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use toml::Spanned;
 
 use super::http::written::HttpTable;
-use super::{Problem, Source};
-use crate::config::file::{Span, nearest};
+use crate::config::file::Span;
 use crate::domain::tool::command::{Form, Input, SandboxLevel};
 use crate::domain::tool::{EffectClass, Risk};
-
-/// The whole file.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    tool: Option<OneOrMany<Spanned<ToolTable>>>,
-    upstream: Option<OneOrMany<Spanned<UpstreamTable>>>,
-}
-
-/// What one file holds.
-#[derive(Debug)]
-pub struct Tables {
-    /// `[tool]` or `[[tool]]`.
-    pub tools: Vec<Spanned<ToolTable>>,
-    /// `[upstream]` or `[[upstream]]`.
-    pub upstreams: Vec<Spanned<UpstreamTable>>,
-}
 
 /// `[tool]` or `[[tool]]`.
 #[derive(Debug, serde::Deserialize)]
@@ -237,29 +218,6 @@ pub struct DeclaredTable {
     pub tags: Vec<String>,
 }
 
-/// Reads the text of a file.
-///
-/// # Errors
-/// The first place that is not as it should be.
-pub fn read(source: &Source) -> Result<Tables, Problem> {
-    let file: File = toml::from_str(&source.text).map_err(|error| {
-        let message = error.message().trim().to_owned();
-        let problem = Problem::new(source, error.span(), &message);
-        match nearest(&message) {
-            Some(name) => problem.hint(format!("did you mean `{name}`?")),
-            None => problem,
-        }
-    })?;
-    if file.tool.is_none() && file.upstream.is_none() {
-        return Err(Problem::new(source, 0..0, "missing field `tool`").hint(
-            "begin a tool with [tool], or several with [[tool]] each, and a server with [[upstream]]; `toolctl tools new \
-             command` writes one",
-        ));
-    }
-    let tools = file.tool.map(|tools| tools.0).unwrap_or_default();
-    Ok(Tables { tools, upstreams: file.upstream.map(|upstreams| upstreams.0).unwrap_or_default() })
-}
-
 /// A number of bytes: a whole number, or text such as `512 KiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -297,58 +255,6 @@ impl<'de> Deserialize<'de> for Size {
             }
         }
         deserializer.deserialize_any(Sizes)
-    }
-}
-
-/// One table or a list of them.
-#[derive(Debug)]
-struct OneOrMany<T>(Vec<T>);
-
-/// A table that stands at its name.
-trait Named {
-    /// Where the name is.
-    fn place(&self) -> std::ops::Range<usize>;
-    /// What was expected.
-    const EXPECTED: &'static str;
-}
-
-impl Named for ToolTable {
-    fn place(&self) -> std::ops::Range<usize> {
-        self.name.span()
-    }
-
-    const EXPECTED: &'static str = "[tool] or [[tool]]";
-}
-
-impl Named for UpstreamTable {
-    fn place(&self) -> std::ops::Range<usize> {
-        self.name.span()
-    }
-
-    const EXPECTED: &'static str = "[upstream] or [[upstream]]";
-}
-
-impl<'de, T: Named + Deserialize<'de>> Deserialize<'de> for OneOrMany<Spanned<T>> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Tables<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Named + Deserialize<'de>> Visitor<'de> for Tables<T> {
-            type Value = OneOrMany<Spanned<T>>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(T::EXPECTED)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let table = T::deserialize(MapAccessDeserializer::new(map))?;
-                let place = table.place();
-                Ok(OneOrMany(vec![Spanned::new(place, table)]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(OneOrMany)
-            }
-        }
-        deserializer.deserialize_any(Tables(std::marker::PhantomData))
     }
 }
 

@@ -1,4 +1,4 @@
-//! From files to rules: parse, lint, strict validation against the schema made from the tools. All that is
+//! From files to rules: parse and lint, then strict validation against the schema made from the tools. All that is
 //! wrong is told at once, and nothing is loaded unless nothing is.
 
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ const MOST_BYTES: usize = 1 << 20;
 /// given no other entities than these three and their groups.
 const DEEPEST_LEVEL: u32 = 1;
 
-/// Reads all files. The rules come back in the order of their ids.
+/// Reads all files. The rules come back in the order of their ids, each with its file.
 ///
 /// # Errors
 /// Everything that is wrong with any of them.
-pub fn rules(files: &[PolicySource], schema: Schema) -> Result<Vec<Rule>, PolicyProblems> {
+pub fn read(files: &[PolicySource]) -> Result<(Vec<Rule>, Vec<&PolicySource>), PolicyProblems> {
     let mut problems = Vec::new();
     let mut rules: BTreeMap<String, (Rule, &PolicySource)> = BTreeMap::new();
     for file in files {
@@ -44,14 +44,7 @@ pub fn rules(files: &[PolicySource], schema: Schema) -> Result<Vec<Rule>, Policy
     if let (Some(file), true) = (files.last(), rules.len() > MOST_RULES) {
         problems.push(PolicyProblem::new(file, None, format!("there are more than {MOST_RULES} policies")));
     }
-    if problems.is_empty() {
-        problems = validate(&rules, schema);
-    }
-    if problems.is_empty() {
-        Ok(rules.into_values().map(|(rule, _)| rule).collect())
-    } else {
-        Err(PolicyProblems(problems))
-    }
+    if problems.is_empty() { Ok(rules.into_values().unzip()) } else { Err(PolicyProblems(problems)) }
 }
 
 fn parse(file: &PolicySource) -> Result<Vec<cedar_policy::Policy>, Vec<PolicyProblem>> {
@@ -76,15 +69,18 @@ fn lint(file: &PolicySource, policies: &[cedar_policy::Policy]) -> Result<Vec<Ru
     if problems.is_empty() { Ok(good.into_iter().flatten().collect()) } else { Err(problems) }
 }
 
-fn validate(rules: &BTreeMap<String, (Rule, &PolicySource)>, schema: Schema) -> Vec<PolicyProblem> {
-    let all = cedar_policy::PolicySet::from_policies(rules.values().map(|(rule, _)| rule.policy.clone()));
-    let Ok(all) = all else { return Vec::new() };
+/// Everything that strict validation says against rules, which are as [`read`] gives them.
+pub fn validate(rules: &[Rule], files: &[&PolicySource], schema: Schema) -> Vec<PolicyProblem> {
+    let Ok(all) = cedar_policy::PolicySet::from_policies(rules.iter().map(|rule| rule.policy.clone())) else {
+        return Vec::new();
+    };
     let result = Validator::new(schema).validate_with_level(&all, ValidationMode::Strict, DEEPEST_LEVEL);
     let mut problems: Vec<PolicyProblem> = result
         .validation_errors()
         .filter_map(|error| {
             let id: &str = error.policy_id().as_ref();
-            let (rule, file) = rules.get(id)?;
+            let place_of = rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok()?;
+            let (rule, file) = (rules.get(place_of)?, files.get(place_of)?);
             let mut problem = PolicyProblem::of(file, error);
             problem.span = problem.span.or_else(|| place(&rule.policy));
             Some(problem)

@@ -1,8 +1,12 @@
 //! What of the context a rule looks at, read from the rule itself. What no rule of a slice looks at need
 //! not be built for a decision, and a rule that looks at nothing but who and what can be told before there
-//! are arguments.
+//! are arguments. What it names, of tools and of arguments, tells which tools it can tell apart.
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
+
+use super::vocabulary::Kind;
 
 /// Parts of the context.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -82,6 +86,53 @@ impl Looks {
     }
 }
 
+/// What a rule names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Actions: tools, or groups of them.
+    pub actions: BTreeSet<String>,
+    /// Arguments, by the first step of the way to them.
+    pub arguments: BTreeSet<String>,
+    /// The arguments as a whole are looked at.
+    pub all_arguments: bool,
+}
+
+impl Names {
+    /// Reads a rule in Cedar's JSON form: its scope and its conditions.
+    pub fn of(rule: &Value) -> Self {
+        let mut names = Self::default();
+        names.read(rule);
+        names
+    }
+
+    fn read(&mut self, part: &Value) {
+        match context_path(part).as_deref() {
+            Some([] | ["input"]) => self.all_arguments = true,
+            Some(["input", name, ..]) => {
+                self.arguments.insert((*name).to_owned());
+            }
+            Some(_) => {}
+            None => self.read_inside(part),
+        }
+    }
+
+    fn read_inside(&mut self, part: &Value) {
+        match part {
+            Value::Object(members) => {
+                let text = |name: &str| members.get(name).and_then(Value::as_str);
+                if let (Some(kind), Some(id)) = (text("type"), text("id"))
+                    && kind == Kind::Action.name()
+                {
+                    self.actions.insert(id.to_owned());
+                }
+                members.values().for_each(|value| self.read(value));
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.read(item)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+}
+
 /// The attributes from `context` on, outermost first, when the expression is such a chain.
 fn context_path(expression: &Value) -> Option<Vec<&str>> {
     if expression.get("Var").and_then(Value::as_str) == Some("context") {
@@ -125,5 +176,31 @@ mod tests {
         assert_eq!(looks("when { context.session == {a: 1} }"), Looks::EVERYTHING);
         assert_eq!(looks("when { {a: context} == {a: {}} }"), Looks::EVERYTHING);
         assert_eq!(looks("when { context has session.now }"), Looks { now: true, ..none });
+    }
+
+    #[test]
+    fn every_name_is_seen() {
+        let names = |rule: &str| {
+            let rule: cedar_policy::Policy = rule.parse().unwrap();
+            let Names { actions, arguments, all_arguments } = Names::of(&rule.to_json().unwrap());
+            (Vec::from_iter(actions).join(" "), Vec::from_iter(arguments).join(" "), all_arguments)
+        };
+        let told = |actions: &str, arguments: &str, all| (actions.to_owned(), arguments.to_owned(), all);
+        assert_eq!(names("permit (principal, action, resource);"), told("", "", false));
+        assert_eq!(names(r#"permit (principal, action == Toolctl::Action::"a", resource);"#), told("a", "", false));
+        assert_eq!(
+            names(
+                r#"forbid (principal, action in [Toolctl::Action::"a", Toolctl::Action::"b"], resource)
+                   when { [Toolctl::Action::"c"].contains(action) && resource != Toolctl::Tool::"d" }
+                   unless { if action == Toolctl::Action::"e" then context.session.attended else false };"#
+            ),
+            told("a b c e", "", false)
+        );
+        let when = |condition: &str| names(&format!("permit (principal, action, resource) when {{ {condition} }};"));
+        assert_eq!(when("context.input.a.b == 1 && context.input has c.d"), told("", "a c", false));
+        assert_eq!(when("context has input.e && context[\"input\"][\"f g\"] == 1"), told("", "e f g", false));
+        assert_eq!(when("context.input == {}"), told("", "", true));
+        assert_eq!(when("{a: context} == {a: {}}"), told("", "", true));
+        assert_eq!(when("context.input_json like \"*\" && context.session.dry_run"), told("", "", false));
     }
 }

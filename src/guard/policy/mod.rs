@@ -12,6 +12,7 @@
 //!
 //! Any error denies, because Cedar skips a rule that errs: a `forbid` that overflows would not forbid.
 
+mod alike;
 mod allowlist;
 mod explain;
 mod load;
@@ -42,7 +43,7 @@ pub use source::{PolicyProblem, PolicyProblems, PolicySource};
 pub use vocabulary::GROUPS;
 
 use rule::Rule;
-use slice::{Pair, Pairs, Subject};
+use slice::{Pair, Pairs, Scopes, Subject};
 
 /// The id under which a denial names the scope of the credential, which is no rule.
 pub const CREDENTIAL_SCOPE: &str = "credential-scope";
@@ -134,7 +135,6 @@ impl Permit {
 pub struct PolicySet {
     digest: Digest,
     files: Vec<PolicySource>,
-    schema_text: String,
     rules: Vec<Rule>,
     subjects: BTreeMap<ToolName, Subject>,
     pairs: Pairs,
@@ -163,17 +163,36 @@ impl PolicySet {
             let file = PolicySource { name: "tools".to_owned(), text: String::new() };
             PolicyProblems(vec![PolicyProblem::new(&file, None, message)])
         };
-        let (schema, schema_text) = vocabulary::schema(catalog).map_err(of_tools)?;
-        let rules = load::rules(files, schema)?;
+        let (rules, of_files) = load::read(files)?;
+        let scopes = Scopes::of(&rules);
         let mut subjects = BTreeMap::new();
         for tool in catalog.iter() {
-            let subject = Subject::new(tool, &rules)
-                .ok_or_else(|| of_tools(format!("rules cannot speak of a tool named `{}`", tool.name)))?;
+            let subject = Subject::new(tool, &rules, &scopes)
+                .filter(|_| !GROUPS.contains(&tool.name.as_str()))
+                .ok_or_else(|| of_tools(no_word(&tool.name)))?;
             subjects.insert(tool.name.clone(), subject);
+        }
+        let schema = vocabulary::schema(alike::sorts(&rules, &subjects).into_iter()).map_err(of_tools)?;
+        let mut problems = load::validate(&rules, &of_files, schema);
+        if !problems.is_empty() {
+            // Told of the tools as they are: it may be a name that is wrong, and the nearest one that is missed.
+            let whole = vocabulary::schema(subjects.values().map(Subject::word)).map_err(of_tools)?;
+            let told = load::validate(&rules, &of_files, whole);
+            problems = if told.is_empty() { problems } else { told };
+            return Err(PolicyProblems(problems));
         }
         let digest = source::digest(files);
         let (pairs, authorizer) = (Pairs::default(), Authorizer::new());
-        Ok(Self { digest, files: files.to_vec(), schema_text, rules, subjects, pairs, authorizer })
+        Ok(Self { digest, files: files.to_vec(), rules, subjects, pairs, authorizer })
+    }
+
+    /// Whether rules can speak of a tool, whatever they look at.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn can_speak_of(tool: &Registered) -> Result<(), String> {
+        let subject = Subject::new(tool, &[], &Scopes::default()).ok_or_else(|| no_word(&tool.name))?;
+        vocabulary::schema(std::iter::once(subject.word())).map(drop)
     }
 
     /// Digest of all files, over their sorted names and texts.
@@ -187,8 +206,11 @@ impl PolicySet {
     }
 
     /// The Cedar schema made from the tools, for people who write rules.
-    pub fn schema_text(&self) -> &str {
-        &self.schema_text
+    ///
+    /// # Errors
+    /// Says why there is none for these tools.
+    pub fn schema_text(&self) -> Result<String, String> {
+        vocabulary::text(self.subjects.values().map(Subject::word))
     }
 
     /// Groups that a rule may ask: their people are approvers.
@@ -278,7 +300,7 @@ impl PolicySet {
                 .rules(vec![CREDENTIAL_SCOPE.to_owned()]));
         }
         let subject = self.subjects.get(&tool.name).filter(|subject| subject.is(tool));
-        let pair = subject.and_then(|subject| self.pairs.of(principal, &tool.name, subject, &self.rules));
+        let pair = subject.and_then(|subject| self.pairs.of(principal, tool, subject, &self.rules));
         subject.and_then(|subject| Some((pair?, subject))).ok_or_else(|| {
             let detail = format!("the policies in force were not loaded for this definition of `{}`", tool.name);
             evaluation_error(detail, Vec::new(), None)
@@ -374,6 +396,10 @@ fn in_milliseconds(now: Timestamp) -> String {
         Ok(time) => format!("{time:.3}"),
         Err(_) => now.to_string(),
     }
+}
+
+fn no_word(name: &ToolName) -> String {
+    format!("a tool may not be named `{name}`: rules use this name for a group of tools")
 }
 
 fn default_requirement(rule: &str) -> Option<Requirement> {

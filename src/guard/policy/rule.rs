@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use cedar_policy::{Effect, Policy};
 
-use super::looks::Looks;
+use super::looks::{Looks, Names};
 use super::source::{PolicyProblem, PolicySource};
 use crate::domain::approval::{Assurance, Requirement};
 use crate::domain::time::parse_span;
@@ -37,6 +37,8 @@ pub struct Rule {
     pub asks: Option<Requirement>,
     /// What of the context it looks at.
     pub looks: Looks,
+    /// What it names.
+    pub names: Names,
 }
 
 impl Rule {
@@ -53,12 +55,12 @@ impl Rule {
         let mut lint = Lint { file, policy, problems: Vec::new() };
         lint.annotations();
         let id = lint.id();
-        let looks = lint.looks();
-        let asks = lint.asks(id.as_deref().unwrap_or_default(), looks.0, looks.1);
+        let (looks, unless, names) = lint.taken_apart();
+        let asks = lint.asks(id.as_deref().unwrap_or_default(), looks, unless);
         match id {
             Some(id) if lint.problems.is_empty() => {
                 let policy = policy.new_id(cedar_policy::PolicyId::new(&id));
-                Ok(Self { id, policy, asks, looks: looks.0 })
+                Ok(Self { id, policy, asks, looks, names })
             }
             _ => Err(lint.problems),
         }
@@ -119,10 +121,10 @@ impl Lint<'_> {
         None
     }
 
-    /// What the whole policy looks at, and what its `unless` does.
-    fn looks(&mut self) -> (Looks, Looks) {
+    /// What the whole policy looks at, what its `unless` does, and what it names.
+    fn taken_apart(&mut self) -> (Looks, Looks, Names) {
         match self.policy.to_json() {
-            Ok(json) => (Looks::of(&json, None), Looks::of(&json, Some("unless"))),
+            Ok(json) => (Looks::of(&json, None), Looks::of(&json, Some("unless")), Names::of(&json)),
             Err(error) => {
                 self.problem("", format!("the policy cannot be taken apart: {error}"), "simplify it");
                 Default::default()

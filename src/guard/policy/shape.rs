@@ -13,6 +13,8 @@
 //! Anything else (several types, free-form objects, `null`) is not in `context.input`, so that a rule about
 //! it does not load. It is still in the text of `context.input_json`.
 
+use std::collections::BTreeSet;
+
 use cedar_policy::RestrictedExpression;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +27,7 @@ const DEEPEST: usize = 8;
 const MOST_FIELDS: usize = 200;
 
 /// The type of a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// `String`.
     Text,
@@ -42,7 +44,7 @@ pub enum Shape {
 }
 
 /// One attribute of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Field {
     name: String,
     shape: Shape,
@@ -98,6 +100,17 @@ impl Shape {
             (!name.starts_with("__")).then(|| Field { name: name.clone(), shape, required })
         };
         Some(Self::Record(node.get("properties")?.as_object()?.iter().filter_map(field).collect()))
+    }
+
+    /// The type with no more of a record's attributes than these.
+    #[must_use]
+    pub fn only(&self, names: &BTreeSet<&str>) -> Self {
+        match self {
+            Self::Record(fields) => {
+                Self::Record(fields.iter().filter(|field| names.contains(field.name.as_str())).cloned().collect())
+            }
+            Self::Text | Self::Integer | Self::Truth | Self::Decimal | Self::Set(_) => self.clone(),
+        }
     }
 
     /// The type in Cedar's JSON schema format.

@@ -74,6 +74,14 @@ impl PolicyProblem {
         let line = before.rsplit_once('\n').map_or(before, |(_, line)| line);
         Some((before.matches('\n').count() + 1, line.chars().count() + 1))
     }
+
+    /// File, line and column, as editors take them.
+    pub fn place(&self) -> String {
+        match self.position() {
+            Some((line, column)) => format!("{}:{line}:{column}", self.file),
+            None => self.file.clone(),
+        }
+    }
 }
 
 /// Everything that keeps policies from being loaded; never empty.
@@ -88,10 +96,7 @@ impl fmt::Display for PolicyProblems {
             if place > 0 {
                 f.write_str("; ")?;
             }
-            match problem.position() {
-                Some((line, column)) => write!(f, "{}:{line}:{column}: {problem}", problem.file)?,
-                None => write!(f, "{}: {problem}", problem.file)?,
-            }
+            write!(f, "{}: {problem}", problem.place())?;
         }
         Ok(())
     }

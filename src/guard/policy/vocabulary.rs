@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression, Schema, SchemaFragment};
 use serde_json::{Map, Value, json};
 
 use super::shape::Shape;
 use crate::domain::principal::{Principal, PrincipalKind};
-use crate::domain::tool::{Catalog, Risk, Tool};
+use crate::domain::tool::{Risk, Tool};
 
 /// Action groups; no tool may have such a name.
 pub const GROUPS: [&str; 8] =
@@ -58,11 +59,24 @@ impl Kind {
         }
     }
 
+    /// Whether `name` is this type's.
+    pub fn is(self, name: &EntityTypeName) -> bool {
+        self.type_name() == Some(name)
+    }
+
     /// The entity of this type and id. None never happens, as our names are well-formed; but if one were
     /// not, no entity must mean no permit.
     pub fn entity(self, id: &str) -> Option<EntityUid> {
-        let name = EntityTypeName::from_str(self.name()).ok()?;
-        Some(EntityUid::from_type_name_and_id(name, EntityId::new(id)))
+        Some(EntityUid::from_type_name_and_id(self.type_name()?.clone(), EntityId::new(id)))
+    }
+
+    /// The name as Cedar reads it, which costs it a grammar: once for all tools.
+    fn type_name(self) -> Option<&'static EntityTypeName> {
+        static NAMES: LazyLock<Vec<(Kind, EntityTypeName)>> = LazyLock::new(|| {
+            let kinds = [Kind::User, Kind::Agent, Kind::Service, Kind::Group, Kind::Action, Kind::Tool];
+            kinds.into_iter().filter_map(|kind| Some((kind, EntityTypeName::from_str(kind.name()).ok()?))).collect()
+        });
+        NAMES.iter().find(|(kind, _)| *kind == self).map(|(_, name)| name)
     }
 }
 
@@ -83,17 +97,39 @@ pub fn groups(tool: &Tool) -> Vec<&'static str> {
     groups
 }
 
-/// The schema for Cedar, and its text for people.
+/// One tool, as rules speak of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Word<'a> {
+    /// The name of its action.
+    pub name: &'a str,
+    /// The groups that the action is in.
+    pub groups: &'a [&'static str],
+    /// The type of its arguments.
+    pub input: &'a Shape,
+}
+
+/// The schema for Cedar.
 ///
 /// # Errors
-/// Says why no schema can be made from these tools.
-pub fn schema(catalog: &Catalog) -> Result<(Schema, String), String> {
+/// Says why none can be made of these words.
+pub fn schema<'a>(words: impl Iterator<Item = Word<'a>>) -> Result<Schema, String> {
+    Schema::from_schema_fragments([fragment(words)?]).map_err(|error| error.to_string())
+}
+
+/// The schema as text, for people.
+///
+/// # Errors
+/// Says why none can be made of these words.
+pub fn text<'a>(words: impl Iterator<Item = Word<'a>>) -> Result<String, String> {
+    fragment(words)?.to_cedarschema().map_err(|error| error.to_string())
+}
+
+fn fragment<'a>(words: impl Iterator<Item = Word<'a>>) -> Result<SchemaFragment, String> {
     let mut actions: Map<String, Value> = GROUPS.iter().map(|group| ((*group).to_owned(), json!({}))).collect();
     actions.insert(ANY.to_owned(), action(&GROUPS, &Shape::Record(Vec::new())));
-    for tool in catalog.iter() {
-        let declared = action(&groups(tool), &Shape::of_arguments(&tool.input_schema));
-        if actions.insert(tool.name.as_str().to_owned(), declared).is_some() {
-            return Err(format!("a tool may not be named `{}`: rules use this name for a group of tools", tool.name));
+    for Word { name, groups, input } in words {
+        if actions.insert(name.to_owned(), action(groups, input)).is_some() {
+            return Err(format!("a tool may not be named `{name}`: rules use this name for a group of tools"));
         }
     }
     let member = json!({"memberOfTypes": ["Group"]});
@@ -105,10 +141,7 @@ pub fn schema(catalog: &Catalog) -> Result<(Schema, String), String> {
         },
         "actions": actions,
     }});
-    let fragment = || SchemaFragment::from_json_value(fragment.clone()).map_err(|error| error.to_string());
-    let text = fragment()?.to_cedarschema().map_err(|error| error.to_string())?;
-    let schema = Schema::from_schema_fragments([fragment()?]).map_err(|error| error.to_string())?;
-    Ok((schema, text))
+    SchemaFragment::from_json_value(fragment).map_err(|error| error.to_string())
 }
 
 fn action(groups: &[&str], input: &Shape) -> Value {

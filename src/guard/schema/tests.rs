@@ -199,3 +199,32 @@ fn a_stored_call_has_its_arguments_again_only_while_nothing_changed() {
     assert_eq!(schemas.restore(&tool, &edited(valid)).unwrap_err(), "the arguments");
     assert_eq!(schemas.restore(&tool, &edited("{}")).unwrap_err(), "the tool's schema");
 }
+
+#[test]
+fn schemas_are_compiled_when_they_are_needed_and_kept_for_as_long_as_a_tool_stays_what_it_is() {
+    let other = |properties: Value| Tool {
+        name: "other".parse().unwrap(),
+        ..tool(json!({"type": "object", "properties": properties}))
+    };
+    let catalog = Catalog::new([tool(ticket()), other(json!({}))]).unwrap();
+    let schemas = Schemas::of(&catalog, None);
+    assert_eq!(schemas.in_use(), 0);
+    let sent = json!({"customer_id": 1, "title": "abc"});
+    for name in ["ticket", "other"] {
+        schemas.check(catalog.get(name).unwrap(), &sent).unwrap();
+    }
+    assert_eq!(schemas.in_use(), 2);
+    let changed = Catalog::new([tool(ticket()), other(json!({"title": {"type": "integer"}}))]).unwrap();
+    let again = Schemas::of(&changed, Some(&schemas));
+    assert_eq!(again.in_use(), 1, "the one that has not changed");
+    assert!(again.check(changed.get("other").unwrap(), &sent).is_err(), "the new schema counts");
+    assert!(again.check(catalog.get("other").unwrap(), &sent).is_err(), "the old definition is none of these");
+}
+
+#[test]
+fn a_schema_that_is_none_lets_nothing_pass() {
+    let catalog = Catalog::new([tool(json!({"type": "wurst"}))]).unwrap();
+    let denial = Schemas::of(&catalog, None).check(catalog.get("ticket").unwrap(), &json!({})).expect_err("no schema");
+    assert_eq!(denial.code, Code::Internal);
+    assert!(denial.detail.contains("the input schema of `ticket` is not a JSON Schema"), "{}", denial.detail);
+}

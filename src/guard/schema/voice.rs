@@ -14,6 +14,9 @@ const MOST_TOLD: usize = 64;
 /// The most words of an enumeration that are listed.
 const MOST_LISTED: usize = 12;
 
+/// Types of values (JSON Schema 2020-12 section 6.1.1).
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
+
 /// Schemas looked at to find out whether a place is secret, before it is taken for one.
 const MOST_LOOKS: u32 = 10_000;
 
@@ -28,6 +31,20 @@ pub fn violations<'a>(errors: impl Iterator<Item = ValidationError<'a>>, schema:
         told.push(Violation { path: String::new(), message: format!("and {more} more places are wrong") });
     }
     told
+}
+
+/// Tells why something is no schema, with the place in it.
+pub fn no_schema(error: &ValidationError<'_>) -> String {
+    let path = error.instance_path().as_str();
+    let is_type = path.ends_with("/type");
+    if let (true, Some(word)) = (is_type, error.instance().as_str()) {
+        let near = nearest(word, TYPES.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
+        return format!("`{path}`: there is no type `{word}`{}", near.unwrap_or_default());
+    }
+    match error.kind() {
+        ValidationErrorKind::Referencing(why) => format!("a `$ref` leads nowhere: {why}"),
+        _ => tell(error, &Value::Null).iter().map(super::in_a_line).collect::<Vec<_>>().join("; "),
+    }
 }
 
 fn tell(error: &ValidationError<'_>, schema: &Value) -> Vec<Violation> {

@@ -25,6 +25,7 @@ pub use self::line::{Line, Sent};
 use crate::domain::tool::http::{Host, Origin, Reach};
 use crate::guard::address::{Forbidden, permit};
 use crate::pipeline::port::Wait;
+use crate::transport::tls::trusting_the_system;
 
 /// The most addresses of one name that are tried.
 const MOST_TRIED: usize = 4;
@@ -162,7 +163,7 @@ impl Outbound {
         }
         let config = match &reach.ca {
             Some(ca) => tls::trusting(ca),
-            None => self.system.get_or_init(tls::trusting_the_system).clone(),
+            None => self.system.get_or_init(trusting_the_system).clone(),
         };
         let config = config.map_err(Refused::Trust)?;
         let stream = tls::over(stream, config, &origin.host).await;

@@ -1,4 +1,4 @@
-//! Whom to trust, and TLS over a connection.
+//! Whom a definition trusts, and TLS over a connection.
 
 use std::fs;
 use std::io;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -16,21 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::domain::digest::Digest;
 use crate::domain::tool::command::Pinned;
 use crate::domain::tool::http::Host;
-
-/// The system's certificates.
-///
-/// # Errors
-/// When there are none.
-pub fn trusting_the_system() -> Result<Arc<ClientConfig>, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _ignored) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let why = found.errors.first().map(ToString::to_string).unwrap_or_default();
-        return Err(format!("this system has no certificates of authorities {why}").trim_end().to_owned());
-    }
-    config(roots)
-}
+use crate::transport::tls;
 
 /// The certificates of this file alone.
 ///
@@ -51,16 +36,7 @@ pub fn trusting(ca: &Pinned) -> Result<Arc<ClientConfig>, String> {
     if roots.is_empty() {
         return Err(format!("`{path}` holds no certificate"));
     }
-    config(roots)
-}
-
-fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?;
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    tls::trusting(roots)
 }
 
 /// Speaks TLS over a connection, with whoever can show a certificate for `host`.

@@ -67,10 +67,51 @@ fn what_is_wrong_is_shown_in_its_line_and_never_added() {
     let told: Value = daemon.cli(&["-o", "json", "tools", "lint", &bad]).exits(2).json();
     assert_eq!((&told["problems"][0]["line"], &told["problems"][0]["column"]), (&json!(11), &json!(23)));
     let error = fails(daemon.cli(&["-o", "json", "tools", "add", &bad]), 2);
-    assert_eq!(error["code"], "tools-invalid");
+    assert_eq!(
+        (&error["code"], &error["message"]),
+        (&json!("tools-invalid"), &json!(format!("`{bad}` has one fault; nothing was added")))
+    );
+    let place =
+        json!({"path": format!("{bad}:11:23"), "message": "the tool has no argument `whome`; did you mean `whom`?"});
+    assert_eq!(error["errors"], json!([place]));
     assert!(!daemon.dir().join("config/tools/bad.toml").exists());
     let good = file(&daemon, "good.toml", HELLO);
     assert_eq!(daemon.cli(&["-o", "table", "tools", "lint", &good]).succeeds(), "1 tool in 1 file, nothing wrong\n");
+}
+
+#[test]
+fn each_fault_of_a_file_stands_by_itself_with_its_lines_and_its_hint() {
+    let daemon = Daemon::prepared(&[], &[]);
+    let text = HELLO.replace("effect", "efect").replace("\"string\"", "\"strin\"").replace("\"echo\"", "\"./echo.sh\"");
+    let bad = file(&daemon, "bad.toml", &text);
+    let told = daemon.cli(&["tools", "add", &bad]).exits(2);
+    let blocks: Vec<&str> = told.stderr.split("\n\n").collect();
+    for (block, place, message, hint) in [
+        (0, "bad.toml:4:1]", "unknown field `efect`", "did you mean `effect`?"),
+        (1, "bad.toml:7:17]", "there is no type `strin`", "did you mean `string`?"),
+        (2, "bad.toml:10:11]", "there is no file `", "config/tools`: give the whole path"),
+    ] {
+        let shown = blocks[block];
+        assert!([place, message, hint].iter().all(|part| shown.contains(part)), "{block}: {shown}");
+    }
+    assert!(!told.stderr.contains("config/tools/bad.toml"), "the copy is not what was named: {}", told.stderr);
+    assert!(told.stderr.ends_with("bad.toml` has 3 faults; nothing was added\n"), "{}", told.stderr);
+    // What was wrong before is told of the file that it is in.
+    daemon.configure("tools/old.toml", "[tool]\n");
+    let good = file(&daemon, "good.toml", HELLO);
+    let error = fails(daemon.cli(&["-o", "json", "tools", "add", &good]), 2);
+    assert!(
+        error["message"].as_str().is_some_and(|said| said.contains("config/tools/old.toml` has one fault")),
+        "{error}"
+    );
+    std::fs::remove_file(daemon.dir().join("config/tools/old.toml")).expect("removed");
+    let (code, said) = {
+        daemon.configure("tools/bad.toml", &text);
+        daemon.refuses()
+    };
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("bad.toml:4:1: unknown field `efect`; did you mean `effect`?\n"), "{said}");
+    assert!(said.contains("the files of tools have 3 faults\n"), "{said}");
 }
 
 #[test]
@@ -116,7 +157,7 @@ fn tools_are_found_by_tags_and_shown_with_what_was_declared() {
         "tags       greeting, people",
         "/echo (sha256:",
         "arguments  [\"hello\", \"{whom}\"]",
-        "67108864 bytes of memory",
+        "64 MiB of memory",
         "sandbox    files; reads /srv; no network; as far as the kernel can",
         "digest     sha256:",
     ] {

@@ -171,7 +171,7 @@ impl Bench {
             let all = all.map(|(rule, text)| Policy::parse(Some(PolicyId::new(&rule.id)), text).unwrap());
             let all = cedar_policy::PolicySet::from_policies(all).unwrap();
             let whole = whole.get_or_insert_with(|| Whole {
-                schema: Schema::from_cedarschema_str(policies.schema_text()).unwrap().0,
+                schema: Schema::from_cedarschema_str(&policies.schema_text().unwrap()).unwrap().0,
                 made: BTreeMap::new(),
             });
             for _ in 0..REQUESTS_PER_SET {

@@ -1,6 +1,7 @@
 //! The folder of an operator's own tools, as the command line sees it: whatever is changed there is checked
 //! before, and the daemon, when one runs, takes it at once.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use crate::api::admin;
 use crate::api::endpoint::Nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::fault::{self, Fault, Faults};
 use crate::config::manifest::{self, Manifest, Manifests, Problems, Source};
 
 /// Where the files are.
@@ -43,7 +45,7 @@ pub fn source(path: &Path) -> Result<Source, CliError> {
 /// Whatever is wrong with it.
 pub fn load(cx: &Context) -> Result<(Vec<Source>, Manifests), CliError> {
     let sources = sources(cx)?;
-    let all = manifest::load(&sources).map_err(|problems| wrong(&problems))?;
+    let all = manifest::load(&sources).map_err(|problems| wrong(cx, &problems, "nothing was done"))?;
     Ok((sources, all))
 }
 
@@ -80,11 +82,33 @@ fn entry<'a>(all: &'a Manifests, name: &str) -> Result<Entry<'a>, CliError> {
     Ok(Entry { file: &found.file, enabled: found.enabled, place: &found.place, switch: found.switch.as_ref() })
 }
 
-/// Files that are wrong, as an error.
-pub fn wrong(problems: &Problems) -> CliError {
-    let hints: Vec<String> = problems.0.iter().filter_map(|problem| problem.hint.clone()).collect();
-    let error = CliError::new(Exit::Usage, "tools-invalid", problems.to_string());
-    if hints.is_empty() { error } else { error.hint(hints.join("\n")) }
+/// Files that are wrong, as an error that says each fault with its lines, and what follows from it.
+pub fn wrong(cx: &Context, problems: &Problems, so: &str) -> CliError {
+    let mut files: BTreeMap<&Path, Faults> = BTreeMap::new();
+    for problem in &problems.0 {
+        let faults = files
+            .entry(&problem.file)
+            .or_insert_with(|| Faults::of(&problem.file.display().to_string(), &problem.text));
+        let fault = Fault::new(&problem.span.clone().unwrap_or(0..0), problem.message.clone());
+        faults.add(Fault { hint: problem.hint.clone(), ..fault });
+    }
+    fault::error(&cx.ui, files.into_values().collect(), "tools-invalid", so)
+}
+
+/// The same of a file that is to be put at `place`: what is wrong is wrong with the file that was named.
+fn wrong_there(cx: &Context, mut problems: Problems, place: &Path, named: &Path) -> CliError {
+    let (there, here) = (place.display().to_string(), named.display().to_string());
+    let folder = place.parent().unwrap_or(place).display();
+    for problem in &mut problems.0 {
+        if problem.file == place {
+            problem.file = named.to_owned();
+            if problem.message.starts_with("there is no file") {
+                problem.hint = Some(format!("it would be looked for from `{folder}`: give the whole path"));
+            }
+        }
+        problem.hint = problem.hint.take().map(|hint| hint.replace(&there, &here));
+    }
+    wrong(cx, &problems, "nothing was added")
 }
 
 /// Copies a file into the folder, if nothing is wrong with it there, and has the daemon take it.
@@ -104,15 +128,7 @@ pub fn add(cx: &Context, file: &Path) -> Result<Exit, CliError> {
     // As it will be there: relative paths begin at its folder.
     let mut sources = sources(cx)?;
     sources.push(Source { path: place.clone(), text: new.text.clone() });
-    let all = manifest::load(&sources).map_err(|problems| {
-        let error = wrong(&problems);
-        let elsewhere = problems.0.iter().any(|problem| problem.message.contains("there is no file"));
-        if elsewhere {
-            error.hint(format!("programs are looked for in `{}`: give whole paths", folder.display()))
-        } else {
-            error
-        }
-    })?;
+    let all = manifest::load(&sources).map_err(|problems| wrong_there(cx, problems, &place, file))?;
     let tools = all.tools.iter().filter(|manifest| manifest.file == place).map(|one| one.tool.name.to_string());
     let servers = all.upstreams.iter().filter(|manifest| manifest.file == place);
     let servers: Vec<_> = servers.map(|one| one.upstream.name.to_string()).collect();
@@ -143,7 +159,7 @@ pub fn remove(cx: &Context, name: &str) -> Result<Exit, CliError> {
     let before = sources.iter().find(|source| source.path == found.file).map(|source| source.text.clone());
     std::fs::remove_file(found.file)
         .map_err(|error| CliError::io(format!("cannot remove `{}`", found.file.display()), &error))?;
-    finish(cx, &format!("removed {name}"), || std::fs::write(found.file, before.unwrap_or_default()))
+    finish(cx, &format!("removed {name}"), || std::fs::write(found.file, before.unwrap_or_default().as_bytes()))
 }
 
 /// Switches a tool on or off, in its file, and leaves everything else there as it is.
@@ -168,7 +184,11 @@ pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
     let edited: Vec<Source> = sources
         .iter()
         .map(|source| {
-            if source.path == found.file { Source { text: changed.clone(), ..source.clone() } } else { source.clone() }
+            if source.path == found.file {
+                Source { text: changed.as_str().into(), ..source.clone() }
+            } else {
+                source.clone()
+            }
         })
         .collect();
     let took = manifest::load(&edited).is_ok_and(|all| entry(&all, name).is_ok_and(|edited| edited.enabled == on));
@@ -177,7 +197,7 @@ pub fn switch(cx: &Context, name: &str, on: bool) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Failure, "not-changed", message).hint(format!("say enabled = {on} there")));
     }
     write(found.file, &changed)?;
-    finish(cx, &format!("{word} {name}"), || std::fs::write(found.file, &text))
+    finish(cx, &format!("{word} {name}"), || std::fs::write(found.file, text.as_bytes()))
 }
 
 fn splice(text: &str, place: std::ops::Range<usize>, new: &str) -> String {

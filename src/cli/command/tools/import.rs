@@ -66,8 +66,8 @@ pub fn run(cx: &Context, client: McpClient, agreed: bool) -> Result<Exit, CliErr
     }
     let text = written(client, &taken);
     let mut all = files::sources(cx)?;
-    all.push(Source { path: place.clone(), text: text.clone() });
-    manifest::load(&all).map_err(|problems| files::wrong(&problems))?;
+    all.push(Source { path: place.clone(), text: text.as_str().into() });
+    manifest::load(&all).map_err(|problems| files::wrong(cx, &problems, "nothing was written"))?;
     if !agreed || cx.ui.for_people() {
         cx.ui.say(&format!("# {}\n{}", place.display(), escape_lines(text.trim_end())));
     }

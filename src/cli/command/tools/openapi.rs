@@ -184,7 +184,7 @@ impl Files {
             .paths
             .iter()
             .zip(&imported.files)
-            .map(|(path, text)| Source { path: path.clone(), text: text.clone() });
+            .map(|(path, text)| Source { path: path.clone(), text: text.as_str().into() });
         let sources: Vec<Source> = self.others.iter().cloned().chain(new).collect();
         manifest::load(&sources).map_err(|problems| self.refuse(cx, &problems))
     }
@@ -192,7 +192,7 @@ impl Files {
     /// Why the tools cannot be there, with the flag that helps.
     fn refuse(&self, cx: &Context, problems: &Problems) -> CliError {
         let few = Problems(problems.0.iter().take(if cx.ui.verbose > 0 { usize::MAX } else { FEW }).cloned().collect());
-        let error = files::wrong(&few);
+        let error = files::wrong(cx, &few, "nothing was written");
         let any = |words: &str| problems.0.iter().any(|problem| problem.message.contains(words));
         if any("two tools are named") {
             return error.hint("begin the names of these with something of their own: --prefix NAME");
@@ -220,7 +220,7 @@ impl Files {
         for path in self.paths.iter().filter(|path| path.exists()) {
             std::fs::remove_file(path)?;
         }
-        self.before.iter().try_for_each(|source| std::fs::write(&source.path, &source.text))
+        self.before.iter().try_for_each(|source| std::fs::write(&source.path, source.text.as_bytes()))
     }
 }
 

@@ -5,16 +5,14 @@ use std::time::Duration;
 use crate::api::tools::Tool;
 use crate::cli::dossier;
 use crate::cli::table::facts;
-use crate::cli::text::{escape_untrusted, span};
+use crate::cli::text::{bytes, escape_untrusted, milliseconds, span};
 use crate::domain::tool::command::{CommandAction, Limits, Pinned, Sandbox, SandboxLevel, Variable};
 use crate::domain::tool::template::Element;
 
 /// Limits, sandbox, digests, and what runs it.
 pub fn definition(tool: &Tool) -> String {
-    let mut pairs = vec![
-        ("timeout", span(Duration::from_millis(tool.timeout_ms))),
-        ("output", format!("{} bytes at most", tool.output_limit)),
-    ];
+    let mut pairs =
+        vec![("timeout", milliseconds(tool.timeout_ms)), ("output", format!("{} at most", bytes(tool.output_limit)))];
     let named =
         [("tags", Some(tool.tags.join(", "))), ("probe", tool.probe.clone()), ("preview", tool.preview.clone())];
     pairs.extend(
@@ -82,14 +80,13 @@ fn elements(list: &[Element]) -> String {
 
 fn limits(limits: &Limits) -> String {
     let Limits { grace_ms, memory, file_size, files, processes, cpu_seconds } = limits;
-    let bytes = |bytes: &u64| format!("{bytes} bytes");
     let parts = [
         Some(format!("{files} open files")),
-        memory.as_ref().map(|most| format!("{} of memory", bytes(most))),
-        file_size.as_ref().map(|most| format!("files of {}", bytes(most))),
+        memory.map(|most| format!("{} of memory", bytes(most))),
+        file_size.map(|most| format!("files of {}", bytes(most))),
         processes.map(|most| format!("{most} processes")),
         cpu_seconds.map(|most| format!("{} of processor time", span(Duration::from_secs(most)))),
-        Some(format!("{grace_ms} ms between SIGTERM and SIGKILL")),
+        Some(format!("{} between SIGTERM and SIGKILL", milliseconds(*grace_ms))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -143,11 +140,11 @@ mod tests {
         });
         let tool = Tool { definition: Some(definition_of), probe: Some("look".into()), ..sample::tool() };
         let expected = format!(
-            "Definition:\n  timeout    30s\n  output     1048576 bytes at most\n  tags       support, desk\n  probe      look\n\
+            "Definition:\n  timeout    30s\n  output     1 MiB at most\n  tags       support, desk\n  probe      look\n\
              \x20 program    /usr/bin/prune (sha256:{})\n  arguments  [\"--in={{{{dir}}\", \"{{names...}}\", {{ if = \"dir\", then = [\"\\u{{1b}}\"] }}]\n\
              \x20 variable   T=‹path of a file with secret:env:THE_T›\n  path       dir stays in /srv/data\n\
              \x20 exits      0 success\n             3, 4 nothing happened\n             75 not now: 3 starts at most\n\
-             \x20 limits     256 open files, 1024 bytes of memory, 1m 30s of processor time, 5000 ms between SIGTERM and SIGKILL\n\
+             \x20 limits     256 open files, 1 KiB of memory, 1m 30s of processor time, 5s between SIGTERM and SIGKILL\n\
              \x20 sandbox    files; reads /srv; no network\n  digest     sha256:00\n",
             "0".repeat(64)
         );

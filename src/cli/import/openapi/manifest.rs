@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::flat::Sink;
 use super::parameter::Argument;
 use super::security::Auth;
-use crate::config::manifest::{MOST_BYTES, SHORT_FORM};
+use crate::config::manifest::{MOST_BYTES, SHORT_FORM, SHORT_FORM_FORMATS};
 
 /// Bytes of one file at most: some room is left for changes.
 const MOST: usize = MOST_BYTES as usize - (64 << 10);
@@ -96,7 +96,10 @@ fn short(argument: &Argument) -> Option<Toml> {
     let typed = ["type", "enum", "const"].iter().any(|word| words.contains_key(*word));
     // A pattern of the short form must fit the whole value, one of JSON Schema any part of it.
     let known = words.keys().all(|word| SHORT_FORM.contains(&word.as_str()) && word != "pattern" && word != "required");
-    if !typed || !known {
+    // Nor has it a word for a format that nothing checks.
+    let format =
+        words.get("format").is_none_or(|word| word.as_str().is_some_and(|it| SHORT_FORM_FORMATS.contains(&it)));
+    if !typed || !known || !format {
         return None;
     }
     let mut table = InlineTable::new();

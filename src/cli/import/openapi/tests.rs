@@ -25,7 +25,7 @@ fn refused(document: &str, choices: &Choices) -> String {
 fn loaded(imported: &Imported) -> Result<Manifests, Problems> {
     let source = |(number, text): (usize, &String)| Source {
         path: format!("/etc/tools/{number}.toml").into(),
-        text: text.clone(),
+        text: text.as_str().into(),
     };
     load(&imported.files.iter().enumerate().map(source).collect::<Vec<_>>())
 }

@@ -31,7 +31,7 @@ auth = { bearer = "env:API_TOKEN" }
 "#;
 
 fn read(text: &str) -> Result<Manifests, Problems> {
-    load(&[Source { path: PathBuf::from("/etc/toolctl/tools/a.toml"), text: text.to_owned() }])
+    load(&[Source { path: PathBuf::from("/etc/toolctl/tools/a.toml"), text: text.into() }])
 }
 
 fn with(before: &str, after: &str) -> String {

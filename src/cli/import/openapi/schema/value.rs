@@ -80,7 +80,9 @@ pub fn plain(words: &Map<String, Value>, dialect: Dialect) -> Map<String, Value>
         }
     }
     let text = |word: &str| words.get(word).and_then(Value::as_str).filter(|text| text.len() <= LONGEST_PATTERN);
-    if let Some(format) = text("format").filter(|format| !format.is_empty()) {
+    // What OpenAPI calls the format of a number says how it is held, not which numbers there are.
+    let is_text = types.is_empty() || types.contains(&"string");
+    if let Some(format) = text("format").filter(|format| is_text && !format.is_empty()) {
         out.insert("format".to_owned(), json!(format));
     }
     if let Some(pattern) = text("pattern").filter(|pattern| is_pattern(pattern)) {

@@ -1,5 +1,6 @@
-//! What is wrong with a workflow file, each with its place in the text. All faults are told at once: for people
-//! with the lines they are about, for programs as `FILE:LINE:COLUMN`.
+//! What is wrong with a file of a workflow or of tools, each with its place in the text. All faults are told at once:
+//! for people one by one, each with the lines it is about and with what to do about it, for programs as
+//! `FILE:LINE:COLUMN`.
 
 use std::fmt;
 use std::ops::Range;
@@ -84,19 +85,10 @@ impl Faults {
         (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
 
-    /// The error that says all of it: exit 2. For people the places are shown here.
-    pub fn error(mut self, ui: &Ui) -> CliError {
-        self.found.sort_by_key(|fault| fault.span.start);
-        self.found.dedup();
-        if !ui.for_programs() {
-            for fault in self.found.iter().take(MOST_SHOWN) {
-                ui.say(escape_lines(&self.shown(fault)).trim_end());
-            }
-        }
-        let count = self.found.len();
-        let what = if count == 1 { "one fault".to_owned() } else { format!("{count} faults") };
-        let error = CliError::new(Exit::Usage, "workflow-invalid", format!("`{}` has {what}; nothing ran", self.file));
-        if ui.for_programs() { error.errors(self.violations()) } else { error }
+    /// The error that says all of it: exit 2, with `code` and what follows from it. For people the places are shown
+    /// here.
+    pub fn error(self, ui: &Ui, code: &str, so: &str) -> CliError {
+        error(ui, vec![self], code, so)
     }
 
     /// The faults as data.
@@ -121,6 +113,28 @@ impl Faults {
             Err(fmt::Error) => format!("{fault}"),
         }
     }
+}
+
+/// The error that says all that is wrong with some files, as [`Faults::error`] does with one.
+pub fn error(ui: &Ui, mut files: Vec<Faults>, code: &str, so: &str) -> CliError {
+    for file in &mut files {
+        file.found.sort_by_key(|fault| fault.span.start);
+        file.found.dedup();
+    }
+    let shown = files.iter().flat_map(|file| file.found.iter().map(move |fault| file.shown(fault)));
+    for drawn in shown.take(if ui.for_programs() { 0 } else { MOST_SHOWN }) {
+        ui.say(&format!("{}\n", escape_lines(&drawn).trim_end()));
+    }
+    let what = match files.iter().map(|file| file.found.len()).sum() {
+        1 => "one fault".to_owned(),
+        count => format!("{count} faults"),
+    };
+    let message = match files.as_slice() {
+        [one] => format!("`{}` has {what}; {so}", one.file),
+        files => format!("{} files have {what}; {so}", files.len()),
+    };
+    let error = CliError::new(Exit::Usage, code, message);
+    if ui.for_programs() { error.errors(files.iter().flat_map(Faults::violations).collect()) } else { error }
 }
 
 /// A fault as miette draws it.
