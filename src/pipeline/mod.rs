@@ -2,6 +2,7 @@
 //! that is fixed here and nowhere else.
 
 mod admin;
+mod caught;
 pub mod cleared;
 mod consent;
 mod decide;
@@ -30,7 +31,7 @@ use tokio::sync::{Notify, watch};
 use crate::domain::audit::AuditRecord;
 use crate::domain::call::Again;
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::PrincipalId;
+use crate::domain::id::{CallId, PrincipalId};
 use crate::domain::outcome::Effect;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
@@ -204,9 +205,9 @@ impl Pipeline {
             return self.read(case, opening).await.map(Carried::reply);
         }
         // From here on the call must come to its end even if the caller hangs up.
-        let (path, tool) = (Arc::clone(self), Arc::clone(case.tool));
+        let (path, tool, id) = (Arc::clone(self), Arc::clone(case.tool), opening.call().id);
         let begun = tokio::spawn(async move { path.begin(opening, &tool).await });
-        let begun = begun.await.map_err(|panic| self.broken(&panic).effect(unknown_unless_read(case.tool)))??;
+        let begun = begun.await.map_err(|panic| broken(id, &panic).effect(unknown_unless_read(case.tool)))??;
         self.settle(begun, case.asked.wait).await
     }
 
@@ -368,11 +369,14 @@ impl Pipeline {
         self.ports.ledger.record(vec![record]).await.map_err(|why| unavailable(&why))?;
         Err(denial)
     }
+}
 
-    fn broken(&self, panic: &dyn std::fmt::Display) -> Denial {
-        Denial::new(Stage::Execution, Code::Internal, "the daemon failed while handling this call")
-            .log(panic.to_string())
-    }
+/// A call over which the daemon failed. It may be that it was not even opened; if it was, this is its id.
+fn broken(call: CallId, panic: &dyn std::fmt::Display) -> Denial {
+    Denial::new(Stage::Execution, Code::Internal, "the daemon failed while handling this call")
+        .hint(format!("if it was begun, `toolctl calls show {call}` says what became of it"))
+        .log(panic.to_string())
+        .about(call)
 }
 
 /// What may have happened when a run broke off in a way that nobody foresaw.

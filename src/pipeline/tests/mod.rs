@@ -2,6 +2,7 @@
 
 mod consent;
 mod faults;
+mod panics;
 mod runs;
 pub(crate) mod world;
 
