@@ -155,6 +155,8 @@ codes! {
     ApprovalUnsatisfiable = "approval-unsatisfiable", "too few people could ever approve this", Conflict, AfterChange;
     /// The approval has its decision.
     ApprovalAlreadyDecided = "approval-already-decided", "this approval has been decided", Conflict, Never;
+    /// Only what is in doubt can be resolved.
+    CallNotInDoubt = "call-not-in-doubt", "the call is not in doubt", Conflict, Never;
     /// Requests too fast.
     RateLimited = "rate-limited", "too many requests", Throttled, SameKey;
     /// A safety limit is used up.
