@@ -239,9 +239,12 @@ impl Pipeline {
             let call = self.visible(&principal, id).await?;
             let mut event = event(&principal, &call)?;
             let is_resolved = matches!(event, CallEvent::Resolved { .. });
-            if let CallEvent::Resolved { resolution: Resolution::Rerun, preview, .. } = &mut event {
+            if let CallEvent::Resolved { resolution: Resolution::Rerun, preview, .. } = &mut event
+                && call.approval.is_some()
+                && call.state == CallState::InDoubt
+            {
                 // The people who are asked again see what it would do now.
-                *preview = self.preview(&call).await.filter(|_| call.approval.is_some());
+                *preview = self.preview(&call).await;
             }
             let advanced = self.ports.ledger.advance(id, event, Conditions::default(), now).await;
             match advanced.map_err(|why| unavailable(&why))? {

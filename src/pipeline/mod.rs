@@ -189,14 +189,18 @@ impl Pipeline {
             return Ok(Carried::reply(Reply::DryRun { call: opening.call().clone() }));
         }
         if opening.call().approval.is_some() && case.tool.extras.preview.is_some() {
-            // What a repeat is answered with was previewed when it was first asked.
-            if let Some(call) = self.known(case).await? {
-                return self.attach(call, case.asked.wait, true, None).await.map(Carried::reply);
-            }
-            opening = match self.preview(opening.call()).await {
-                Some(preview) => opening.showing(preview),
-                None => opening,
+            // What is refused or was asked before is answered without a preview.
+            let first = match confirmation(case, &opening) {
+                Some(decision) => opening.clone().confirmed(decision),
+                None => opening.clone(),
             };
+            match self.ports.ledger.open(first.tentative()).await.map_err(|why| unavailable(&why))? {
+                Opened::Nothing => {}
+                other => return self.settle(other, case.asked.wait).await,
+            }
+            if let Some(preview) = self.preview(opening.call()).await {
+                opening = opening.showing(preview);
+            }
         }
         if let Some(decision) = confirmation(case, &opening) {
             opening = opening.confirmed(decision);
@@ -261,7 +265,8 @@ impl Pipeline {
                 Code::IdempotencyResultExpired,
                 "this idempotency key was used; its result is no longer kept, and it is not run again",
             ),
-            Opened::PolicyChanged => Ok(Carried::PolicyChanged),
+            // Nothing is opened tentatively but what is opened in earnest afterwards.
+            Opened::PolicyChanged | Opened::Nothing => Ok(Carried::PolicyChanged),
             Opened::CredentialGone => {
                 Err(Denial::new(Stage::Authentication, Code::Unauthenticated, "the key is no longer good"))
             }

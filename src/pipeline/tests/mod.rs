@@ -3,6 +3,7 @@
 mod consent;
 mod faults;
 mod panics;
+mod previews;
 mod runs;
 pub(crate) mod world;
 
