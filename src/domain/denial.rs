@@ -175,6 +175,8 @@ codes! {
     ToolTimeout = "tool-timeout", "the tool did not end in time", TimedOut, NewKey;
     /// The tool's output is not what it declared.
     OutputInvalid = "output-invalid", "the tool's output is not what it declared", Failed, NewKey;
+    /// An outbound address that no operator listed; nothing was sent there.
+    EgressForbidden = "egress-forbidden", "nothing may be sent to this address", Forbidden, AfterChange;
     /// It may have run.
     OutcomeUnknown = "outcome-unknown", "it may have run; nobody knows yet", Internal, Never;
     /// More bytes than the limit.

@@ -95,6 +95,7 @@ pub fn failure(call: &Call) -> Option<Denial> {
                     FailureKind::NotFound => Code::ObjectNotFound,
                     FailureKind::Timeout => Code::ToolTimeout,
                     FailureKind::OutputInvalid => Code::OutputInvalid,
+                    FailureKind::EgressForbidden => Code::EgressForbidden,
                 };
                 no(Stage::Execution, code, message.clone())
             }
