@@ -89,7 +89,11 @@ impl CannotStart {
                 hints.chain(["`toolctl tools lint` shows it all".to_owned()]).collect::<Vec<_>>().join("\n")
             }
             Self::Tools(_) => "mend the tool".to_owned(),
-            Self::Policies(_) => "mend the policy; `toolctl policy show` prints the one that ships".to_owned(),
+            Self::Policies(problems) => {
+                let hints = problems.0.iter().filter_map(|problem| problem.hint.clone());
+                let last = "`toolctl policy show` prints the policy that ships".to_owned();
+                hints.chain([last]).collect::<Vec<_>>().join("\n")
+            }
         }
     }
 }
