@@ -140,6 +140,7 @@ pub enum Command {
     /// Approve what waits for people; without an ID, an inbox
     Approve(ApproveArgs),
     /// Reject what waits for people
+    #[command(visible_alias = "reject")]
     Deny(DenyArgs),
     /// Look at what waits for people
     #[command(subcommand)]

@@ -97,12 +97,17 @@ impl Exit {
             Code::IdempotencyKeyReused
             | Code::ApprovalStale
             | Code::ApprovalAlreadyDecided
+            | Code::CallNotInDoubt
             | Code::Cancelled
             | Code::RunEnded => Self::Conflict,
             Code::IdempotencyResultExpired | Code::ApprovalExpired => Self::Expired,
             Code::ApprovalRejected => Self::Rejected,
             Code::RateLimited | Code::BudgetExceeded | Code::CircuitOpen | Code::Overloaded => Self::Limited,
-            Code::ToolFailed | Code::ObjectNotFound | Code::ToolTimeout | Code::OutputInvalid => Self::ToolFailed,
+            Code::ToolFailed
+            | Code::ObjectNotFound
+            | Code::ToolTimeout
+            | Code::OutputInvalid
+            | Code::EgressForbidden => Self::ToolFailed,
             Code::OutcomeUnknown => Self::Unknown,
             Code::ShuttingDown => Self::Unreachable,
             Code::MethodNotAllowed | Code::UnsupportedMediaType | Code::AuditUnavailable | Code::Internal => {
@@ -354,9 +359,9 @@ mod tests {
              not-found 2\nmethod-not-allowed 1\nrequest-malformed 2\nunsupported-media-type 1\narguments-invalid 2\n\
              args-not-canonical 2\nidempotency-key-invalid 2\nidempotency-key-reused 12\nidempotency-in-progress 8\n\
              idempotency-result-expired 9\napproval-pending 8\napproval-stale 12\napproval-expired 9\n\
-             approval-rejected 6\napproval-unsatisfiable 5\napproval-already-decided 12\nrate-limited 11\n\
+             approval-rejected 6\napproval-unsatisfiable 5\napproval-already-decided 12\ncall-not-in-doubt 12\nrate-limited 11\n\
              budget-exceeded 11\ncircuit-open 11\ncancelled 12\nrun-ended 12\ntool-failed 3\nobject-not-found 3\ntool-timeout 3\noutput-invalid 3\n\
-             outcome-unknown 10\npayload-too-large 2\naudit-unavailable 1\noverloaded 11\nshutting-down 7\ninternal 1"
+             egress-forbidden 3\noutcome-unknown 10\npayload-too-large 2\naudit-unavailable 1\noverloaded 11\nshutting-down 7\ninternal 1"
         );
     }
 

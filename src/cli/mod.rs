@@ -5,6 +5,7 @@ pub mod args;
 mod bridge;
 mod command;
 mod context;
+mod deciding;
 mod doctor;
 mod dossier;
 mod dynamic;

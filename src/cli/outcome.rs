@@ -1,7 +1,7 @@
 //! What the state of a call means: the exit status, and the words when it is not success.
 
 use super::error::{CliError, Exit};
-use super::text::{escape_untrusted, shell_word};
+use super::text::escape_untrusted;
 use crate::api::calls::Call;
 
 /// Whether the call has ended, is waited for in vain (in doubt), or was a dry run.
@@ -43,29 +43,22 @@ pub fn verdict(call: &Call) -> Result<(), CliError> {
         error.details.idempotency_key.clone_from(&call.idempotency_key);
         error.tries.push(format!("toolctl {} {}", if exit == Exit::Unknown { "calls show" } else { "wait" }, call.id));
     }
-    match (exit, &call.approval) {
-        (Exit::Pending, Some(approval)) if call.state == "awaiting_approval" => {
-            error.tries.push(format!("toolctl approve {}", shell_word(&format!("#{}", approval.number))));
-        }
-        (Exit::Unknown, _) => {
-            error.tries.push(format!("toolctl calls resolve {} --as succeeded|failed|rerun", call.id));
-        }
-        _ => {}
-    }
     Err(error)
 }
 
 /// Who must still agree, for a sentence: `#17, 1 of approvers`.
 pub fn awaited(call: &Call) -> String {
     let Some(approval) = &call.approval else { return "the call to start".to_owned() };
-    let groups: Vec<String> = approval
-        .requirements
-        .iter()
-        .filter(|need| need.agreed < need.quorum && !need.consented)
-        .map(|need| format!("{} of {}", need.quorum - need.agreed, escape_untrusted(&need.group)))
-        .collect();
+    let groups: Vec<String> = lacking(call).map(|(count, group)| format!("{count} of {group}")).collect();
     let groups = if groups.is_empty() { "people".to_owned() } else { groups.join(" and ") };
     format!("#{}, {groups}", approval.number)
+}
+
+/// How many of which groups must still agree.
+pub fn lacking(call: &Call) -> impl Iterator<Item = (u32, String)> {
+    let needs = call.approval.iter().flat_map(|approval| &approval.requirements);
+    let open = needs.filter(|need| need.agreed < need.quorum && !need.consented);
+    open.map(|need| (need.quorum - need.agreed, escape_untrusted(&need.group)))
 }
 
 fn code(state: &str) -> &'static str {
@@ -131,14 +124,13 @@ mod tests {
         assert_eq!(
             verdict(&call).expect_err("pending").for_people(str::to_owned),
             "error[approval-pending]: `update_customer_status` waits for people (#17, 1 of approvers)\n  \
-             try:  toolctl wait call_01kb0\n  try:  toolctl approve '#17'\n"
+             try:  toolctl wait call_01kb0\n"
         );
         call.state = "in_doubt".into();
         assert_eq!(
             verdict(&call).expect_err("in doubt").for_people(str::to_owned),
             "error[outcome-unknown]: `update_customer_status` may have run; nobody knows yet\n  \
-             try:  toolctl calls show call_01kb0\n  \
-             try:  toolctl calls resolve call_01kb0 --as succeeded|failed|rerun\n"
+             try:  toolctl calls show call_01kb0\n"
         );
         call.state = "succeeded".into();
         assert_eq!(verdict(&call), Ok(()));

@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 
-use super::text::{escape_field, escape_untrusted};
+use super::text::{escape_field, escape_untrusted, wrapped};
 
 /// One cell, in the words of a person and in those of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,14 @@ pub fn facts(pairs: &[(&str, String)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name:widest$}  {value}\n")).collect()
 }
 
+/// The same, with sentences in lines that fit the terminal.
+pub fn facts_within(width: Option<u16>, pairs: &[(&str, String)]) -> String {
+    let widest = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+    let pairs: Vec<(&str, String)> =
+        pairs.iter().map(|(name, value)| (*name, wrapped(value, width, widest + 2))).collect();
+    facts(&pairs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +116,16 @@ mod tests {
             "NAME            SINCE\na\\tb\\u{1b}[31m  2m ago\nlonger name     now\n"
         );
         assert_eq!(Table::new(["X"], "nothing waits").for_people(Some(80), str::to_owned), "nothing waits\n");
+    }
+
+    #[test]
+    fn facts_fit_the_width_under_their_names() {
+        let pairs = [("note", "one two three four five six seven eight nine".to_owned()), ("a", "b".to_owned())];
+        assert_eq!(
+            facts_within(Some(40), &pairs),
+            "note  one two three four five six seven\n      eight nine\na     b\n"
+        );
+        assert_eq!(facts_within(None, &pairs), facts(&pairs));
     }
 
     #[test]

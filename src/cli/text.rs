@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-pub use crate::domain::text::{escape_field, escape_json, escape_lines, escape_untrusted, foreign_letter};
+use textwrap::{Options, WordSeparator, WordSplitter};
+
+pub use crate::domain::text::{counted, escape_field, escape_json, escape_lines, escape_untrusted, foreign_letter};
 use crate::domain::time::Timestamp;
 
 /// A span in its two largest units: `2m 5s`, `29m`, `3h 10m`, `12d`.
@@ -77,6 +79,19 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(candidate, _)| candidate)
 }
 
+/// Text in lines that fit a terminal, the second and later ones `indent` columns in. Words stay whole, and what is in
+/// lines already keeps them.
+pub fn wrapped(text: &str, width: Option<u16>, indent: usize) -> String {
+    /// Less than this beside the indent is no room for sentences.
+    const NARROWEST: usize = 30;
+    let room = width.map_or(0, usize::from).saturating_sub(indent);
+    if room < NARROWEST {
+        return text.to_owned();
+    }
+    let options = Options::new(room).break_words(false).word_splitter(WordSplitter::NoHyphenation);
+    textwrap::wrap(text, options.word_separator(WordSeparator::AsciiSpace)).join(&format!("\n{:indent$}", ""))
+}
+
 /// A word for a shell: quoted when it needs to be (POSIX).
 pub fn shell_word(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=@,+%#".contains(&byte);
@@ -123,6 +138,19 @@ mod tests {
         assert_eq!(nearest("ticket", tools), Some("create_ticket"));
         assert_eq!(nearest("amount", ["amount-cents", "order"]), Some("amount-cents"));
         assert_eq!(nearest("xyzzy", tools), None);
+    }
+
+    #[test]
+    fn sentences_fit_the_terminal_and_paths_stay_whole() {
+        let text = "anybody can read /a/very/long/path/that/does/not/fit/into/the/line/at/all, so chmod it";
+        let shown = wrapped(text, Some(46), 6);
+        assert_eq!(
+            shown,
+            "anybody can read\n      /a/very/long/path/that/does/not/fit/into/the/line/at/all,\n      so chmod it"
+        );
+        for width in [None, Some(0), Some(20)] {
+            assert_eq!(wrapped(text, width, 6), text, "{width:?}");
+        }
     }
 
     #[test]

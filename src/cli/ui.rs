@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use dialoguer::console::Term;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -41,8 +42,10 @@ pub struct Seen {
     pub colour_out: bool,
     /// Colours in notes.
     pub colour_err: bool,
-    /// Columns, when known.
+    /// Columns for results, when known.
     pub width: Option<u16>,
+    /// Columns for notes, when known.
+    pub width_err: Option<u16>,
 }
 
 /// What a piece of text means; how that looks is decided here alone.
@@ -82,13 +85,15 @@ impl Ui {
             Colour::Auto => !matches!(automatic, anstream::ColorChoice::Never),
         };
         let (out, err) = (stdout.is_terminal(), stderr.is_terminal());
+        let columns = |term: Term| term.size_checked().map(|(_, columns)| columns);
         let seen = Seen {
             out,
             err,
             ask: err && io::stdin().is_terminal() && !globals.no_input && std::env::var_os("CI").is_none(),
             colour_out: colour(AutoStream::choice(&stdout)),
             colour_err: colour(AutoStream::choice(&stderr)),
-            width: out.then(|| dialoguer::console::Term::stdout().size_checked().map(|(_, columns)| columns)).flatten(),
+            width: out.then(Term::stdout).and_then(columns),
+            width_err: err.then(Term::stderr).and_then(columns),
         };
         let (out, err) = (Box::new(BufWriter::new(stdout)), Box::new(stderr));
         Self::to(out, err, globals.output, seen, globals.quiet, globals.verbose)

@@ -9,6 +9,7 @@ use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;
 use crate::domain::id::{PrincipalId, ToolName};
 use crate::domain::principal::Principal;
+use crate::domain::text::counted;
 use crate::domain::time::Timestamp;
 use crate::pipeline::Pipeline;
 use crate::pipeline::port::{Clock as _, Control, DaemonFacts, Ledger as _, Wait};
@@ -120,7 +121,8 @@ impl Reins {
         let (old, new) = (before.policies.digest(), fresh.policies.digest());
         if old == new {
             self.put_into_force(&path, declared, fresh, seen);
-            let same = format!("the policies are the same; {changed} tools are new, changed or gone");
+            let tools = counted(changed, "tool is", "tools are");
+            let same = format!("the policies are the same; {tools} new, changed or gone");
             return Ok(self.with_later(same, &plan));
         }
         let record = AuditRecord::new(RecordType::PolicyActivated, self.clock.now())

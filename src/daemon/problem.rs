@@ -128,7 +128,11 @@ impl CannotStart {
             Self::FailPoint(cannot) => cannot.hint(),
             Self::Manifests(_) => "`toolctl tools lint` shows each with its lines".to_owned(),
             Self::Tools(_) => "mend the tool".to_owned(),
-            Self::Policies(_) => "mend the policy; `toolctl policy show` prints the one that ships".to_owned(),
+            Self::Policies(problems) => {
+                let hints = problems.0.iter().filter_map(|problem| problem.hint.clone());
+                let last = "`toolctl policy show` prints the policy that ships".to_owned();
+                hints.chain([last]).collect::<Vec<_>>().join("\n")
+            }
         }
     }
 }

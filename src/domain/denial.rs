@@ -155,6 +155,8 @@ codes! {
     ApprovalUnsatisfiable = "approval-unsatisfiable", "too few people could ever approve this", Conflict, AfterChange;
     /// The approval has its decision.
     ApprovalAlreadyDecided = "approval-already-decided", "this approval has been decided", Conflict, Never;
+    /// Only what is in doubt can be resolved.
+    CallNotInDoubt = "call-not-in-doubt", "the call is not in doubt", Conflict, Never;
     /// Requests too fast.
     RateLimited = "rate-limited", "too many requests", Throttled, SameKey;
     /// A safety limit is used up.
@@ -173,6 +175,8 @@ codes! {
     ToolTimeout = "tool-timeout", "the tool did not end in time", TimedOut, NewKey;
     /// The tool's output is not what it declared.
     OutputInvalid = "output-invalid", "the tool's output is not what it declared", Failed, NewKey;
+    /// An outbound address that no operator listed; nothing was sent there.
+    EgressForbidden = "egress-forbidden", "nothing may be sent to this address", Forbidden, AfterChange;
     /// It may have run.
     OutcomeUnknown = "outcome-unknown", "it may have run; nobody knows yet", Internal, Never;
     /// More bytes than the limit.

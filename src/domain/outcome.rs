@@ -49,6 +49,8 @@ pub enum FailureKind {
     Timeout,
     /// Its output is too long or not what it declared.
     OutputInvalid,
+    /// It may not be sent to where it would have gone, so nothing was sent.
+    EgressForbidden,
 }
 
 /// What an executor says of a run, and what the log shall say of how it ran.

@@ -41,6 +41,13 @@ pub fn escape_json(json: &str) -> String {
     out
 }
 
+/// A number of things: `1 call`, `2 calls`.
+pub fn counted(count: impl TryInto<u64>, one: &str, many: &str) -> String {
+    // What is more than a `u64` holds is many.
+    let count = count.try_into().unwrap_or(u64::MAX);
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn escape(text: &str, keep_lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut marks = 0;
@@ -127,6 +134,14 @@ mod tests {
         }
         assert_eq!(escape_lines("a\n\u{1b}b"), "a\n\\u{1b}b");
         assert_eq!(escape_field("a\tb\u{202e}"), "a\\tb\u{202e}");
+    }
+
+    #[test]
+    fn one_is_one() {
+        assert_eq!(
+            [0, 1, 2].map(|n: u64| counted(n, "tool is", "tools are")),
+            ["0 tools are", "1 tool is", "2 tools are"]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::domain::call::{Again, Call, CallEvent, CallState, IllegalTransition, 
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::digest::Digest;
 use crate::domain::id::{ApprovalRef, CallId};
+use crate::domain::outcome::Outcome;
 use crate::domain::principal::{Credential, Principal};
 use crate::domain::time::Timestamp;
 use crate::domain::tool::Registered;
@@ -237,9 +238,13 @@ impl Pipeline {
             self.charge(&principal, &mut seen, now)?;
             let call = self.visible(&principal, id).await?;
             let mut event = event(&principal, &call)?;
-            if let CallEvent::Resolved { resolution: Resolution::Rerun, preview, .. } = &mut event {
+            let is_resolved = matches!(event, CallEvent::Resolved { .. });
+            if let CallEvent::Resolved { resolution: Resolution::Rerun, preview, .. } = &mut event
+                && call.approval.is_some()
+                && call.state == CallState::InDoubt
+            {
                 // The people who are asked again see what it would do now.
-                *preview = self.preview(&call).await.filter(|_| call.approval.is_some());
+                *preview = self.preview(&call).await;
             }
             let advanced = self.ports.ledger.advance(id, event, Conditions::default(), now).await;
             match advanced.map_err(|why| unavailable(&why))? {
@@ -251,13 +256,7 @@ impl Pipeline {
                     let audit = Some(recorded.index);
                     self.attach(recorded.call, std::time::Duration::ZERO, false, audit).await
                 }
-                Advanced::Illegal(_, call) => Err(Denial::new(
-                    Stage::Execution,
-                    Code::ApprovalAlreadyDecided,
-                    format!("{id} is `{}`, so this cannot be done any more", call.state.word()),
-                )
-                .about(id)
-                .effect(call.effect_so_far())),
+                Advanced::Illegal(_, call) => Err(too_late(&call, is_resolved)),
                 Advanced::NotFound | Advanced::PolicyChanged | Advanced::CredentialGone(_) => {
                     Err(super::read::no_call(id))
                 }
@@ -270,6 +269,22 @@ impl Pipeline {
         };
         Answer { quota: seen.quota, result }
     }
+}
+
+/// Why a call cannot be resolved, or taken back.
+fn too_late(call: &Call, is_resolved: bool) -> Denial {
+    let (id, state) = (call.id, call.state.word());
+    let denial = if is_resolved {
+        let detail = match call.outcome() {
+            Some(Outcome::Settled { by, .. }) => format!("{id} is not in doubt: `{by}` said that it {state}"),
+            Some(_) | None => format!("{id} is not in doubt: it is `{state}`"),
+        };
+        Denial::new(Stage::Execution, Code::CallNotInDoubt, detail)
+    } else {
+        let detail = format!("{id} is `{state}`, so it cannot be taken back any more");
+        Denial::new(Stage::Execution, Code::ApprovalAlreadyDecided, detail)
+    };
+    denial.hint(format!("`toolctl calls show {id}` says more")).about(id).effect(call.effect_so_far())
 }
 
 /// Whether `principal` may decide about `call`.

@@ -10,6 +10,7 @@ use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::id::CallId;
 use crate::domain::outcome::{Effect, Ending, FailureKind, Outcome, Ran};
 
+use super::caught::{Unended, caught};
 use super::cleared::Cleared;
 use super::opening::{Opening, Start};
 use super::port::{Advanced, Conditions, DeskTables, InStore, Recorded, Unavailable, Wait};
@@ -21,7 +22,7 @@ use crate::domain::tool::EffectClass;
 impl Pipeline {
     /// Runs a cleared call and records how it ended.
     pub(super) async fn execute(self: &Arc<Self>, cleared: Cleared) -> Result<Recorded, Denial> {
-        let _running = Running::begin(self);
+        let (_running, _unended) = (Running::begin(self), Unended::hold(self, cleared.call()));
         let ran = self.run(&cleared).await;
         self.end(cleared.call(), ran, cleared.index()).await
     }
@@ -58,8 +59,11 @@ impl Pipeline {
     pub(super) async fn run(&self, cleared: &Cleared) -> Ran {
         let tool = cleared.tool();
         let executor = self.ports.executors.of(tool.kind());
-        match tokio::time::timeout(executor.patience(tool), executor.run(cleared)).await {
-            Ok(ran) => ran,
+        // What panics before it gives a future is caught too.
+        let run = caught(async { executor.run(cleared).await });
+        match tokio::time::timeout(executor.patience(tool), run).await {
+            Ok(Ok(ran)) => ran,
+            Ok(Err(panic)) => self.broke_off(cleared, &panic).await,
             Err(_) => {
                 let message = format!("`{}` did not end within {:?}", tool.name, tool.timeout);
                 Ending::cut_off(tool.effect, FailureKind::Timeout, message).into()
@@ -71,7 +75,7 @@ impl Pipeline {
     pub(super) fn adopt(self: &Arc<Self>, call: Call, end: Wait<'static, Ran>) {
         let path = Arc::clone(self);
         tokio::spawn(async move {
-            let _running = Running::begin(&path);
+            let (_running, _unended) = (Running::begin(&path), Unended::hold(&path, &call));
             let ran = end.await;
             if let Err(denial) = path.end(&call, ran, 0).await {
                 tracing::error!(call = %call.id, code = %denial.code, log = denial.log, "{}", denial.detail);
@@ -193,7 +197,11 @@ impl Pipeline {
     pub(super) fn spawn_ready(self: &Arc<Self>, id: CallId) {
         let path = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(denial) = path.run_ready(id).await {
+            let ended = match caught(path.run_ready(id)).await {
+                Ok(ended) => ended,
+                Err(panic) => path.not_started(id, &panic).await,
+            };
+            if let Err(denial) = ended {
                 path.waiters.abandon(id);
                 tracing::error!(call = %id, code = %denial.code, log = denial.log, "{}", denial.detail);
             }
@@ -202,7 +210,7 @@ impl Pipeline {
 }
 
 /// What a run's end is to its call, and what the record of it says.
-fn event_of(ran: Ran) -> (CallEvent, Conditions) {
+pub(super) fn event_of(ran: Ran) -> (CallEvent, Conditions) {
     let event = match ran.ending {
         Ending::Known(outcome) => CallEvent::Finished(outcome),
         Ending::InDoubt { why } => CallEvent::Doubted { why },

@@ -2,6 +2,7 @@
 //! that is fixed here and nowhere else.
 
 mod admin;
+mod caught;
 pub mod cleared;
 mod consent;
 mod decide;
@@ -30,7 +31,7 @@ use tokio::sync::{Notify, watch};
 use crate::domain::audit::AuditRecord;
 use crate::domain::call::Again;
 use crate::domain::denial::{Code, Denial, Stage};
-use crate::domain::id::PrincipalId;
+use crate::domain::id::{CallId, PrincipalId};
 use crate::domain::outcome::Effect;
 use crate::domain::principal::Principal;
 use crate::domain::time::Timestamp;
@@ -188,14 +189,18 @@ impl Pipeline {
             return Ok(Carried::reply(Reply::DryRun { call: opening.call().clone() }));
         }
         if opening.call().approval.is_some() && case.tool.extras.preview.is_some() {
-            // What a repeat is answered with was previewed when it was first asked.
-            if let Some(call) = self.known(case).await? {
-                return self.attach(call, case.asked.wait, true, None).await.map(Carried::reply);
-            }
-            opening = match self.preview(opening.call()).await {
-                Some(preview) => opening.showing(preview),
-                None => opening,
+            // What is refused or was asked before is answered without a preview.
+            let first = match confirmation(case, &opening) {
+                Some(decision) => opening.clone().confirmed(decision),
+                None => opening.clone(),
             };
+            match self.ports.ledger.open(first.tentative()).await.map_err(|why| unavailable(&why))? {
+                Opened::Nothing => {}
+                other => return self.settle(other, case.asked.wait).await,
+            }
+            if let Some(preview) = self.preview(opening.call()).await {
+                opening = opening.showing(preview);
+            }
         }
         if let Some(decision) = confirmation(case, &opening) {
             opening = opening.confirmed(decision);
@@ -204,9 +209,9 @@ impl Pipeline {
             return self.read(case, opening).await.map(Carried::reply);
         }
         // From here on the call must come to its end even if the caller hangs up.
-        let (path, tool) = (Arc::clone(self), Arc::clone(case.tool));
+        let (path, tool, id) = (Arc::clone(self), Arc::clone(case.tool), opening.call().id);
         let begun = tokio::spawn(async move { path.begin(opening, &tool).await });
-        let begun = begun.await.map_err(|panic| self.broken(&panic).effect(unknown_unless_read(case.tool)))??;
+        let begun = begun.await.map_err(|panic| broken(id, &panic).effect(unknown_unless_read(case.tool)))??;
         self.settle(begun, case.asked.wait).await
     }
 
@@ -260,7 +265,8 @@ impl Pipeline {
                 Code::IdempotencyResultExpired,
                 "this idempotency key was used; its result is no longer kept, and it is not run again",
             ),
-            Opened::PolicyChanged => Ok(Carried::PolicyChanged),
+            // Nothing is opened tentatively but what is opened in earnest afterwards.
+            Opened::PolicyChanged | Opened::Nothing => Ok(Carried::PolicyChanged),
             Opened::CredentialGone => {
                 Err(Denial::new(Stage::Authentication, Code::Unauthenticated, "the key is no longer good"))
             }
@@ -368,11 +374,14 @@ impl Pipeline {
         self.ports.ledger.record(vec![record]).await.map_err(|why| unavailable(&why))?;
         Err(denial)
     }
+}
 
-    fn broken(&self, panic: &dyn std::fmt::Display) -> Denial {
-        Denial::new(Stage::Execution, Code::Internal, "the daemon failed while handling this call")
-            .log(panic.to_string())
-    }
+/// A call over which the daemon failed. It may be that it was not even opened; if it was, this is its id.
+fn broken(call: CallId, panic: &dyn std::fmt::Display) -> Denial {
+    Denial::new(Stage::Execution, Code::Internal, "the daemon failed while handling this call")
+        .hint(format!("if it was begun, `toolctl calls show {call}` says what became of it"))
+        .log(panic.to_string())
+        .about(call)
 }
 
 /// What may have happened when a run broke off in a way that nobody foresaw.

@@ -91,6 +91,7 @@ pub struct Opening {
     confirmation: Option<Decision>,
     fatigue: Fatigue,
     draft: AuditRecord,
+    is_tentative: bool,
 }
 
 impl Opening {
@@ -174,7 +175,7 @@ impl Opening {
         fatigue: Fatigue,
     ) -> Self {
         let draft = AuditRecord::draft(&call, policy.clone());
-        Self { call, policy, start, confirmation, fatigue, draft }
+        Self { call, policy, start, confirmation, fatigue, draft, is_tentative: false }
     }
 
     /// Adds the requester's own approval, given with the call, as an administrator allowed it.
@@ -182,6 +183,19 @@ impl Opening {
     pub fn confirmed(mut self, decision: Decision) -> Self {
         self.confirmation = Some(decision);
         self
+    }
+
+    /// The same opening, which makes no call: it is answered if an answer exists or it is refused, and otherwise what
+    /// people are to be shown can be found out.
+    #[must_use]
+    pub(crate) fn tentative(mut self) -> Self {
+        self.is_tentative = true;
+        self
+    }
+
+    /// Whether it makes no call.
+    pub const fn is_tentative(&self) -> bool {
+        self.is_tentative
     }
 
     /// The same opening, whose people are shown this preview and agree to it too.

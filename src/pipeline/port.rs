@@ -85,6 +85,8 @@ pub enum Opened {
     /// The same request of this principal already waits for people, under another key: this key was bound to
     /// that call.
     Attached(Call),
+    /// Nothing is in the way of a [tentative](Opening::tentative) opening; nothing was written.
+    Nothing,
     /// The key belongs to another request; nothing was written.
     KeyReused,
     /// The key was used, and the result is no longer kept; nothing was written.

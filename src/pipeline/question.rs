@@ -11,6 +11,7 @@ use crate::domain::denial::Denial;
 use crate::domain::outcome::Outcome;
 use crate::domain::preview::{LONGEST, Preview};
 use crate::domain::tool::{EffectClass, Registered};
+use crate::guard::schema::misfit;
 
 use super::Pipeline;
 use super::cleared::Cleared;
@@ -20,6 +21,8 @@ impl Pipeline {
     /// Asks `helper`, which only reads, about `call`; gives what it answered.
     pub(super) async fn ask(&self, call: &Call, helper: &Arc<Registered>) -> Result<Outcome, Denial> {
         let arguments = self.rules().schemas.check(helper, &question(call, &helper.input_schema))?;
+        let executor = self.ports.executors.of(helper.kind());
+        executor.fits(helper, arguments.value()).await.map_err(|no| misfit(helper, no))?;
         let Draw { id, salt, .. } = self.ports.chance.draw(self.ports.clock.now());
         let asked = Call {
             id,

@@ -51,6 +51,13 @@ impl Waiters {
         Some(Waiter { waiters: self, call, changes: sender.subscribe() })
     }
 
+    /// How many wait for `call`.
+    #[cfg(test)]
+    pub fn count(&self, call: CallId) -> usize {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.get(&call).map_or(0, watch::Sender::receiver_count)
+    }
+
     /// Wakes who waits for `call`.
     pub fn wake(&self, call: CallId) {
         let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);

@@ -75,6 +75,12 @@ pub fn call(call: &Call, replayed: bool, audit: Option<u64>) -> api::calls::Call
     }
 }
 
+/// How a call in doubt is settled. Whoever reads it may be an agent, who may not.
+fn who_resolves(call: &Call) -> String {
+    let command = format!("toolctl calls resolve {} --as succeeded|failed|rerun", call.id);
+    format!("an administrator or one of its approvers looks at what it did, and says so: {command}")
+}
+
 /// Why a call that ended has no result, or nobody knows whether it has; none when it succeeded or goes on.
 pub fn failure(call: &Call) -> Option<Denial> {
     let no = |stage, code, detail: String| Some(Denial::new(stage, code, detail));
@@ -86,7 +92,7 @@ pub fn failure(call: &Call) -> Option<Denial> {
             Code::OutcomeUnknown,
             format!("`{}` was started, and nobody knows whether it happened", call.tool),
         )
-        .map(|denial| denial.hint(format!("look at its effect, then `toolctl calls resolve {}`", call.id))),
+        .map(|denial| denial.hint(who_resolves(call))),
         CallState::Closed(outcome) => match outcome {
             Outcome::Succeeded { .. } | Outcome::Settled { happened: true, .. } => None,
             Outcome::Failed { kind, message, .. } => {
@@ -95,6 +101,7 @@ pub fn failure(call: &Call) -> Option<Denial> {
                     FailureKind::NotFound => Code::ObjectNotFound,
                     FailureKind::Timeout => Code::ToolTimeout,
                     FailureKind::OutputInvalid => Code::OutputInvalid,
+                    FailureKind::EgressForbidden => Code::EgressForbidden,
                 };
                 no(Stage::Execution, code, message.clone())
             }

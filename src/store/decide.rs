@@ -96,7 +96,8 @@ pub(super) fn find(facts: &mut dyn Facts, opening: &Opening) -> Result<Found, Un
         let record = AuditRecord::attached(opening.call(), &waiting, opening.policy().clone());
         return Ok(Found::Waiting(waiting, Box::new(record)));
     }
-    Ok(refused.map_or(Found::Nothing, Found::Answer))
+    let nothing = if opening.is_tentative() { Found::Answer(Opened::Nothing) } else { Found::Nothing };
+    Ok(refused.map_or(nothing, Found::Answer))
 }
 
 fn refuse(facts: &mut dyn Facts, opening: &Opening) -> Result<Option<Opened>, Unavailable> {

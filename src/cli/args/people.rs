@@ -102,13 +102,18 @@ pub enum CallsCommand {
         id: String,
     },
     /// Say how a call in doubt ended
+    #[command(
+        override_usage = "toolctl calls resolve [OPTIONS] <CALL> --as <succeeded|failed|rerun>",
+        after_help = "Here --as says how it ended: `succeeded`, it happened; `failed`, it did not; `rerun`, it did not, and shall run \
+            after the same approvals.\nWith the key of another name the word stands alone: toolctl calls resolve CALL failed --as NAME"
+    )]
     Resolve {
         /// The call
         #[arg(value_name = "CALL", add = ArgValueCandidates::new(complete::call_ids))]
         id: String,
-        /// It happened, it did not, or it did not and shall run after the same approvals
-        // `--as succeeded` says the same: see `Globals::take_resolution`.
-        #[arg(value_name = "succeeded|failed|rerun", value_parser = resolution)]
+        /// How it ended, where `--as` names a key
+        // What is told everywhere is `--as`: see `Globals::take_resolution`.
+        #[arg(value_name = "succeeded|failed|rerun", value_parser = resolution, hide = true)]
         resolution: Option<Resolution>,
         /// In your words
         #[arg(long, value_name = "TEXT")]

@@ -7,7 +7,7 @@ use crate::cli::args::{ApproveArgs, DenyArgs};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::prompt;
-use crate::cli::text::{escape_untrusted, relative};
+use crate::cli::text::{escape_untrusted, relative, shell_word};
 use crate::cli::ui::Tone;
 use crate::cli::{dossier, outcome};
 use crate::domain::approval::Verdict;
@@ -28,7 +28,7 @@ pub fn approve(cx: &Context, args: &ApproveArgs) -> Result<Exit, CliError> {
     if !args.decide && !cx.ui.seen.ask {
         return Err(CliError::usage("nobody can be asked here")
             .hint("`--yes` decides without asking; `-y` does not, as it answers confirmations only")
-            .attempt(format!("toolctl approve {} --yes", args.ids.join(" "))));
+            .attempt(format!("toolctl approve {} --yes", words(&args.ids))));
     }
     let mut result = Ok(Exit::Done);
     for id in &args.ids {
@@ -71,7 +71,7 @@ pub fn deny(cx: &Context, args: &DenyArgs) -> Result<Exit, CliError> {
         None if cx.ui.seen.ask => prompt::line(cx, "Why?", None, |_| Ok(()))?,
         None => {
             return Err(CliError::usage("a rejection needs a reason here")
-                .attempt(format!("toolctl deny {} --reason TEXT", args.ids.join(" "))));
+                .attempt(format!("toolctl deny {} --reason TEXT", words(&args.ids))));
         }
     };
     for id in &args.ids {
@@ -181,6 +181,11 @@ fn said(call: &Call, number: u64, verdict: Verdict, paint: impl Fn(Tone, &str) -
             format!("#{number} {}: {tool} {}{output}", paint(Tone::Good, "approved"), escape_untrusted(state))
         }
     }
+}
+
+/// What was typed, for a shell again.
+fn words(ids: &[String]) -> String {
+    ids.iter().map(|id| shell_word(id)).collect::<Vec<_>>().join(" ")
 }
 
 /// A shell may need `'#17'`; `17` says the same, and `#` stays out of URLs.

@@ -11,9 +11,9 @@ use crate::cli::args::{CallArgs, Format};
 use crate::cli::context::Context;
 use crate::cli::dynamic::collect::Given;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::outcome;
 use crate::cli::spinner::Spinner;
 use crate::cli::ui::{Tone, Ui};
+use crate::cli::{deciding, outcome};
 use crate::client::ClientError;
 use crate::domain::outcome::Effect;
 
@@ -58,7 +58,7 @@ pub fn run(cx: &Context, args: &CallArgs, theirs: &[String]) -> Result<Exit, Cli
     if call.replayed {
         cx.ui.note(&cx.ui.paint_err(Tone::Faint, "replayed: this key was answered before, and nothing ran again"));
     }
-    outcome::verdict(&call)?;
+    outcome::verdict(&call).map_err(|error| deciding::advised(cx, error))?;
     Ok(Exit::Done)
 }
 

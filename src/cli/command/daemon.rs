@@ -6,8 +6,8 @@ use crate::api::admin::{self, Healthy};
 use crate::api::endpoint::Nothing;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::table::facts;
-use crate::cli::text::{escape_untrusted, relative};
+use crate::cli::table::{facts, facts_within};
+use crate::cli::text::{counted, escape_untrusted, relative};
 use crate::cli::ui::Tone;
 use crate::cli::upstreams;
 
@@ -48,7 +48,7 @@ pub fn status(cx: &Context) -> Result<Exit, CliError> {
         }
         pairs.extend(report.upstreams.iter().map(|server| ("server", upstreams::line(cx, server))));
         pairs.extend(report.notes.iter().map(|note| ("note", cx.ui.paint(Tone::Care, &escape_untrusted(note)))));
-        facts(&pairs)
+        facts_within(cx.ui.seen.width, &pairs)
     })?;
     Ok(Exit::Done)
 }
@@ -61,7 +61,7 @@ pub fn stop(cx: &Context) -> Result<Exit, CliError> {
     let reply = cx.send::<admin::Stop>(&Nothing {})?;
     cx.ui.show(&reply, || match reply.running {
         0 => "stopping".to_owned(),
-        running => format!("stopping after {running} running call{}", if running == 1 { "" } else { "s" }),
+        running => format!("stopping after {}", counted(running, "running call", "running calls")),
     })?;
     Ok(Exit::Done)
 }
@@ -75,7 +75,7 @@ pub fn reload(cx: &Context) -> Result<Exit, CliError> {
     cx.ui.show(&reply, || {
         let changes: String = reply.changes.iter().map(|change| format!("\n  {}", escape_untrusted(change))).collect();
         let changes = if changes.is_empty() { "\n  nothing changed".to_owned() } else { changes };
-        format!("{} tools, policy {}{changes}", reply.tools, escape_untrusted(&reply.policy))
+        format!("{}, policy {}{changes}", counted(reply.tools, "tool", "tools"), escape_untrusted(&reply.policy))
     })?;
     Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ use crate::cli::context::Context;
 use crate::cli::doctor::{Exam, Finding, Health, examine};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::table::Table;
-use crate::cli::text::escape_untrusted;
+use crate::cli::text::{counted, escape_untrusted};
 use crate::cli::ui::Tone;
 
 /// Looks the set-up over; exit 1 when there is a problem.
@@ -54,5 +54,5 @@ fn line(cx: &Context, finding: &Finding) -> String {
 }
 
 fn several(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    counted(count, what, &format!("{what}s"))
 }

@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use crate::cli::args::ServeArgs;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::cli::text::{counted, wrapped};
 use crate::cli::ui::Tone;
 use crate::config::Flags;
 use crate::daemon::{CannotServe, CannotStart, Daemon, Fixtures, Inputs, Started};
 use crate::transport::signals::{Asked, Signals};
+
+/// Columns for the names of what is announced.
+const NAMES: usize = 8;
 
 /// Runs the daemon until it is stopped.
 ///
@@ -121,13 +125,14 @@ fn announce(cx: &Context, started: &Started) {
     row("policy", policies);
     row("tools", format!("{}", started.tools));
     if started.restarted > 0 {
-        row("resumed", format!("{} calls that an earlier daemon left", started.restarted));
+        row("resumed", format!("{} that an earlier daemon left", counted(started.restarted, "call", "calls")));
     }
     if started.adopted > 0 {
-        row("adopted", format!("{} commands that an earlier daemon began", started.adopted));
+        row("adopted", format!("{} that an earlier daemon began", counted(started.adopted, "command", "commands")));
     }
     if started.in_doubt > 0 {
-        let text = format!("{} calls in doubt: toolctl calls list --state in_doubt", started.in_doubt);
+        let calls = counted(started.in_doubt, "call", "calls");
+        let text = format!("{calls} in doubt: toolctl calls list --state in_doubt");
         row("doubt", cx.ui.paint_err(Tone::Care, &text));
     }
     if started.detached > 0 {
@@ -140,7 +145,8 @@ fn announce(cx: &Context, started: &Started) {
 }
 
 fn row(cx: &Context, name: &str, text: &str) {
-    cx.ui.note(&format!("{} {text}", cx.ui.paint_err(Tone::Faint, &format!("{name:<8}"))));
+    let text = wrapped(text, cx.ui.seen.width_err, NAMES + 1);
+    cx.ui.note(&format!("{} {text}", cx.ui.paint_err(Tone::Faint, &format!("{name:<NAMES$}"))));
 }
 
 fn log(verbose: u8) {

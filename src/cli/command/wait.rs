@@ -7,7 +7,7 @@ use crate::api::calls::{self, Call, ShowCall};
 use crate::cli::args::WaitArgs;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
-use crate::cli::outcome;
+use crate::cli::{deciding, outcome};
 
 /// How long when nothing is said: as long as people have to decide, and then some.
 const PATIENCE: Duration = Duration::from_secs(70 * 60);
@@ -24,7 +24,7 @@ pub fn run(cx: &Context, args: &WaitArgs) -> Result<Exit, CliError> {
         let found = cx.send::<calls::Show>(&ShowCall { id: id.clone(), wait: None })?;
         let ended = call::wait_for(cx, found, patience.saturating_sub(started.elapsed()))?;
         call::print(&cx.ui, &ended, cx.ui.for_programs() && args.calls.len() > 1)?;
-        errors.extend(verdict(&ended).err());
+        errors.extend(verdict(cx, &ended).err());
     }
     errors.sort_by_key(|error| error.exit);
     let Some(worst) = errors.pop() else { return Ok(Exit::Done) };
@@ -35,8 +35,8 @@ pub fn run(cx: &Context, args: &WaitArgs) -> Result<Exit, CliError> {
 }
 
 /// What still waits when we stop waiting has met our deadline.
-fn verdict(call: &Call) -> Result<(), CliError> {
-    outcome::verdict(call).map_err(|error| match error.exit {
+fn verdict(cx: &Context, call: &Call) -> Result<(), CliError> {
+    outcome::verdict(call).map_err(|error| deciding::advised(cx, error)).map_err(|error| match error.exit {
         Exit::Pending => CliError { exit: Exit::Timeout, code: "timeout".to_owned(), ..error },
         _ => error,
     })

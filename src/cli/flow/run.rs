@@ -20,6 +20,7 @@ use crate::api::endpoint::Nothing;
 use crate::api::tools;
 use crate::cli::args::Format;
 use crate::cli::context::Context;
+use crate::cli::deciding;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::fault::Faults;
 use crate::client::ClientError;
@@ -166,7 +167,7 @@ fn drive(
         Err(error) => return Err(error),
     };
     result(cx, &report, &begun.id, &workflow.name, progress)?;
-    report.verdict(&begun.id, &go_on).map(|()| Exit::Done)
+    report.verdict(&begun.id, &go_on).map_err(|error| deciding::advised(cx, error)).map(|()| Exit::Done)
 }
 
 /// A workflow whose file has no faults, with the tools there are.

@@ -64,8 +64,9 @@ impl PolicyProblem {
     pub(super) fn of(file: &PolicySource, found: &dyn Diagnostic) -> Self {
         let label = found.labels().and_then(|mut labels| labels.next());
         let span = label.map(|label| label.offset()..label.offset().saturating_add(label.len()));
-        let hint = found.help().map(|help| help.to_string());
-        Self { hint, ..Self::new(file, span, found.to_string()) }
+        let message = found.to_string();
+        let hint = effect_meant(&message).or_else(|| found.help().map(|help| help.to_string()));
+        Self { hint, ..Self::new(file, span, message) }
     }
 
     /// Line and column of the place at fault, both from 1.
@@ -82,6 +83,16 @@ impl PolicyProblem {
             None => self.file.clone(),
         }
     }
+}
+
+/// What a rule was to say, where it begins with a word that Cedar does not have for it.
+fn effect_meant(message: &str) -> Option<String> {
+    let meant = match message.strip_prefix("invalid policy effect: ")? {
+        "deny" | "reject" | "refuse" | "block" | "disallow" => "forbid",
+        "allow" | "approve" | "accept" | "grant" => "permit",
+        _ => return None,
+    };
+    Some(format!("did you mean `{meant}`? a rule begins with `permit` or `forbid`"))
 }
 
 /// Everything that keeps policies from being loaded; never empty.

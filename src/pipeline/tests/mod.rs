@@ -2,6 +2,8 @@
 
 mod consent;
 mod faults;
+mod panics;
+mod previews;
 mod runs;
 pub(crate) mod world;
 

@@ -15,13 +15,13 @@ use super::super::{Pipeline, Ports, Settings};
 use crate::domain::approval::{Assurance, Verdict};
 use crate::domain::audit::{AuditRecord, RecordType, Report, Verifier};
 use crate::domain::call::Call;
-use crate::domain::denial::{Code, Denial, Stage};
+use crate::domain::denial::{Code, Denial, Stage, Violation};
 use crate::domain::id::{ApprovalRef, CallId, PrincipalId, RunId, ToolName};
 use crate::domain::json::Canonical;
 use crate::domain::outcome::{Ending, Outcome, Ran};
 use crate::domain::principal::{Credential, Principal, PrincipalKind, Scope};
 use crate::domain::time::Timestamp;
-use crate::domain::tool::{Catalog, ToolKind};
+use crate::domain::tool::{Catalog, Tool, ToolKind};
 use crate::guard::policy::{Allowlist, PolicySet, PolicySource};
 use crate::guard::quota::{QuotaSettings, Quotas};
 use crate::guard::schema::Schemas;
@@ -113,6 +113,29 @@ pub struct Counting {
     pub doubts: AtomicBool,
     /// What a run by an earlier daemon has left.
     pub left: Mutex<Option<Left>>,
+    /// The tools that ran, in order.
+    pub names: Mutex<Vec<ToolName>>,
+    /// Where runs panic.
+    pub breaks: Mutex<Breaks>,
+    /// Lets a run that panics in its middle get there.
+    pub goes_on: tokio::sync::Notify,
+    /// A tool whose arguments do not fit the machine.
+    pub misfit: Mutex<Option<ToolName>>,
+}
+
+/// Where a run panics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Breaks {
+    #[default]
+    Nowhere,
+    /// Before there is a future to wait for.
+    AtOnce,
+    /// When [`Counting::goes_on`] is told.
+    InTheMiddle,
+    /// After its end is recorded, and before anybody was told.
+    AfterItsRecord,
+    /// Before it is dispatched.
+    BeforeItsStart,
 }
 
 /// What a run has left.
@@ -126,11 +149,32 @@ impl Executor for Counting {
     fn run<'a>(&'a self, cleared: &'a super::super::cleared::Cleared) -> Wait<'a, Ran> {
         let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
         self.ran.lock().unwrap().push(cleared.call().id);
+        self.names.lock().unwrap().push(cleared.tool().name.clone());
+        let breaks = *self.breaks.lock().unwrap();
+        assert_ne!(breaks, Breaks::AtOnce, "a secret of the machine's");
         let output = Canonical::of(&json!({"run": run, "tool": cleared.tool().name.as_str()}));
         let doubts = self.doubts.load(Ordering::SeqCst);
         Box::pin(async move {
+            if breaks == Breaks::InTheMiddle {
+                self.goes_on.notified().await;
+                panic!("a secret of the machine's");
+            }
             if doubts { Ending::InDoubt { why: "it hung".into() }.into() } else { Outcome::Succeeded { output }.into() }
         })
+    }
+
+    fn unchanged<'a>(&'a self, _: &'a Tool) -> Wait<'a, Result<(), String>> {
+        let breaks = *self.breaks.lock().unwrap();
+        Box::pin(async move {
+            assert_ne!(breaks, Breaks::BeforeItsStart);
+            Ok(())
+        })
+    }
+
+    fn fits<'a>(&'a self, tool: &'a Tool, _: &'a Value) -> Wait<'a, Result<(), Violation>> {
+        let is_misfit = self.misfit.lock().unwrap().as_ref() == Some(&tool.name);
+        let violation = || Violation { path: "/query".into(), message: "it leads out of its folder".into() };
+        Box::pin(async move { if is_misfit { Err(violation()) } else { Ok(()) } })
     }
 
     fn in_store(&self, _: &ToolName) -> Option<Arc<dyn InStore>> {
@@ -151,6 +195,11 @@ impl Executors for Counting {
             Some(Left::Running(outcome)) => Trace::Running(Box::pin(async move { outcome.into() })),
         };
         Box::pin(async move { trace })
+    }
+
+    fn settled(&self, _: CallId) {
+        let breaks = *self.breaks.lock().unwrap();
+        assert_ne!(breaks, Breaks::AfterItsRecord);
     }
 }
 
@@ -213,7 +262,14 @@ pub struct World {
 }
 
 pub fn rulebook(policy: PolicySource) -> Rulebook {
-    let catalog = Catalog::new(crate::tool::desk::tools()).unwrap();
+    declaring(policy, |_| {})
+}
+
+/// The same, over tools that are declared otherwise.
+pub fn declaring(policy: PolicySource, declare: impl FnMut(&mut Tool)) -> Rulebook {
+    let mut tools = crate::tool::desk::tools();
+    tools.iter_mut().for_each(declare);
+    let catalog = Catalog::new(tools).unwrap();
     let schemas = Schemas::compile(&catalog).unwrap();
     let policies = PolicySet::load(&[policy], &catalog).unwrap_or_else(|problems| panic!("{problems}"));
     Rulebook {
@@ -263,6 +319,14 @@ impl World {
         };
         let path = Arc::new(Pipeline::new(ports, rules, epoch));
         Ok(Self { path, people, tools, clock, store })
+    }
+
+    /// From here on the tools are declared otherwise.
+    pub async fn declare(&self, declare: impl FnMut(&mut Tool)) {
+        let rules = declaring(PolicySource::shipped(), declare);
+        let record = AuditRecord::new(RecordType::PolicyActivated, START);
+        self.store.activate_policy(rules.policies.digest(), record).await.unwrap();
+        self.path.replace_rules(rules);
     }
 
     pub fn later(&self, seconds: u64) {

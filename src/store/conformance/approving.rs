@@ -15,6 +15,7 @@ on_every_backend!(
     a_confirmed_call_runs_in_the_write_that_makes_it,
     a_callers_consent_is_no_persons_vote,
     an_identical_request_attaches,
+    what_is_opened_tentatively_is_answered_and_makes_nothing,
     people_are_not_worn_down,
     deadlines_end_what_nobody_decides,
     a_lost_runner_leaves_doubt_until_somebody_says,
@@ -116,6 +117,22 @@ async fn an_identical_request_attaches(store: Any) {
     sound(&store).await;
 }
 
+async fn what_is_opened_tentatively_is_answered_and_makes_nothing(store: Any) {
+    begun(&store).await;
+    assert_eq!(open(&store, running(asking(1, at(1))).tentative()).await, Opened::Nothing);
+    assert_eq!(story(&store).await, ["policy.activated"], "nothing was written");
+    assert_eq!(store.find(asking(1, at(1)).id).await, Ok(None));
+
+    let first = waiting(&store, asking(1, at(1))).await;
+    assert_eq!(first.approval.as_ref().map(|approval| approval.number), Some(1), "no number is lost");
+    assert_eq!(open(&store, running(asking(1, at(1))).tentative()).await, Opened::Seen(first.clone()));
+    let mut same = asking(1, at(2));
+    (same.id, same.key) = (id(at(2), 50), "another".parse().expect("a key"));
+    assert_eq!(open(&store, running(same.clone()).tentative()).await, Opened::Attached(first.clone()));
+    assert_eq!(open(&store, running(same)).await, Opened::Seen(first), "and that is remembered");
+    sound(&store).await;
+}
+
 async fn people_are_not_worn_down(store: Any) {
     begun(&store).await;
     let fatigue =
@@ -128,11 +145,13 @@ async fn people_are_not_worn_down(store: Any) {
         let Opened::Waiting(Recorded { call, .. }) = open(&store, ask(nth, at(nth * 10))).await else { panic!() };
         done(advance(&store, call.id, decided(&call, Verdict::Reject, at(nth * 10)), at(nth * 10)).await);
     }
+    assert_eq!(open(&store, ask(4, at(40)).tentative()).await, Opened::CircuitOpen { until: at(630) });
     assert_eq!(open(&store, ask(4, at(40))).await, Opened::CircuitOpen { until: at(630) });
     assert_eq!(open(&store, ask(4, at(629))).await, Opened::CircuitOpen { until: at(630) });
     assert!(matches!(open(&store, ask(4, at(630))).await, Opened::Waiting(_)));
     assert!(matches!(open(&store, ask(5, at(631))).await, Opened::Waiting(_)));
     assert_eq!(open(&store, ask(6, at(632))).await, Opened::TooManyPending);
+    assert_eq!(open(&store, ask(6, at(632)).tentative()).await, Opened::TooManyPending);
     sound(&store).await;
 }
 

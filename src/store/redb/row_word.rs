@@ -47,8 +47,13 @@ pub(super) const EFFECT_CLASSES: [EffectClass; 4] =
 pub(super) const EFFECTS: [Effect; 3] = [Effect::None, Effect::Done, Effect::Unknown];
 
 /// Codes of failures.
-pub(super) const FAILURES: [FailureKind; 4] =
-    [FailureKind::Failed, FailureKind::NotFound, FailureKind::Timeout, FailureKind::OutputInvalid];
+pub(super) const FAILURES: [FailureKind; 5] = [
+    FailureKind::Failed,
+    FailureKind::NotFound,
+    FailureKind::Timeout,
+    FailureKind::OutputInvalid,
+    FailureKind::EgressForbidden,
+];
 
 /// Codes of what a rule asks for: the least assurance, and whether the caller's consent is enough.
 pub(super) const DEMANDS: [(Assurance, bool); 4] =
@@ -89,6 +94,7 @@ pub(super) const fn failure(kind: FailureKind) -> u8 {
         FailureKind::NotFound => 1,
         FailureKind::Timeout => 2,
         FailureKind::OutputInvalid => 3,
+        FailureKind::EgressForbidden => 4,
     }
 }
 

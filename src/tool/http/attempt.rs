@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::outcome::FailureKind;
 use crate::domain::tool::http::{Reach, Request};
-use crate::tool::outbound::{Answer, Outbound, Unread, send};
+use crate::tool::outbound::{Answer, Outbound, Refused, Unread, send};
 
 /// What is sent, and its limits.
 pub struct Job<'a> {
@@ -71,7 +71,7 @@ impl Job<'_> {
         let line = match timeout_at(self.deadline, outbound.connect(&self.request.origin, self.reach)).await {
             Ok(Ok(line)) => line,
             Ok(Err(refused)) => {
-                let (again, kind) = (refused.may_pass(), FailureKind::Failed);
+                let (again, kind) = (refused.may_pass(), kind(&refused));
                 return (Met::Unsent { why: refused.to_string(), kind, again }, None);
             }
             Err(_) => {
@@ -124,5 +124,17 @@ impl Job<'_> {
             Err(_) => Err(Cut::TooSlow),
         };
         Met::Answered { status, body, encoding, location, retry_after }
+    }
+}
+
+/// What kind of failure it is to have no connection.
+const fn kind(refused: &Refused) -> FailureKind {
+    match refused {
+        Refused::Forbidden { .. } => FailureKind::EgressForbidden,
+        Refused::Unresolved { .. }
+        | Refused::Unreachable { .. }
+        | Refused::TooSlow { .. }
+        | Refused::Tls { .. }
+        | Refused::Trust(_) => FailureKind::Failed,
     }
 }

@@ -52,7 +52,8 @@ fn confirmations_are_not_approvals() {
     let daemon = Daemon::start();
     let agent = daemon.agent("bot");
     asked(&daemon, &agent);
-    daemon.cli(&["-y", "approve", "1"]).exits(2);
+    let nobody = daemon.cli(&["-y", "approve", "#1", "17"]).exits(2).stderr;
+    assert!(nobody.contains("try:  toolctl approve '#1' 17 --yes"), "{nobody}");
     assert_eq!(daemon.audit("kind=approval.decided").len(), 0);
 }
 
@@ -77,7 +78,10 @@ fn what_is_decided_or_unknown_cannot_be_decided() {
     assert_eq!(first.stderr, "");
     let again = daemon.cli(&["approve", "1", "--yes"]).key(&anna).exits(0);
     assert!(again.stderr.contains("#1 was decided before: nothing was done now"), "{}", again.stderr);
-    let error = fails(daemon.cli(&["-o", "json", "deny", "1", "--reason", "late"]).key(&anna), 12);
+    let why = daemon.cli(&["deny", "#1"]).key(&anna).exits(2).stderr;
+    assert!(why.contains("toolctl deny '#1' --reason TEXT"), "{why}");
+    // The decision is `reject` everywhere else, so the command may be typed as that, too.
+    let error = fails(daemon.cli(&["-o", "json", "reject", "1", "--reason", "late"]).key(&anna), 12);
     assert_eq!(error["code"], "approval-already-decided");
     let error = fails(daemon.cli(&["-o", "json", "approve", "99", "--yes"]), 2);
     assert_eq!(error["code"], "not-found");

@@ -57,9 +57,14 @@ fn what_waits_for_people_is_exit_8_and_says_how_to_go_on() {
     let agent = daemon.agent("bot");
     let plain = daemon.cli(&CHANGE).key(&agent).exits(8);
     assert_eq!(plain.stdout, "");
-    for part in ["call_", "toolctl wait call_", "toolctl approve"] {
+    for part in ["call_", "toolctl wait call_", "approvers decide, with keys of their own; tell them of #1"] {
         assert!(plain.stderr.contains(part), "`{part}` in {}", plain.stderr);
     }
+    assert!(!plain.stderr.contains("toolctl approve"), "an agent is told no command that it must not use");
+    // Who runs the daemon may decide, and asks where nobody can be asked.
+    let own = ["call", "update_customer_status", "--customer-id", "1", "--new-status", "Closed"];
+    let own = fails(daemon.cli(&with(&["-o", "json"], &own)), 8);
+    assert_eq!(own["try"][0], "toolctl approve '#2' --yes");
     let other =
         ["call", "update_customer_status", "--customer-id", "3", "--new-status", "Closed", "--idempotency-key", "k"];
     let error = fails(daemon.cli(&with(&["-o", "json"], &other)).key(&agent), 8);

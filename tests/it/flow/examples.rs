@@ -19,7 +19,7 @@ fn support_waits_for_people_and_goes_on_where_it_stopped() {
     let error = first.error();
     assert_eq!(
         (&error["code"], &error["try"]),
-        (&json!("approval-pending"), &json!(["toolctl approve '#1'", "toolctl run --run s1"]))
+        (&json!("approval-pending"), &json!(["toolctl approve '#1' --yes", "toolctl run --run s1"]))
     );
     let report = first.json();
     assert_eq!((&report["state"], &step(&report, "status")["state"]), (&json!("open"), &json!("open")));

@@ -36,6 +36,19 @@ fn every_problem_of_a_file_is_told_with_its_place() {
 }
 
 #[test]
+fn a_rule_that_begins_with_another_word_is_told_which_was_meant() {
+    for (word, meant) in [("deny", Some("forbid")), ("reject", Some("forbid")), ("allow", Some("permit")), ("x", None)]
+    {
+        let problem = refused(&format!("@id(\"a\") {word} (principal, action, resource);")).remove(0);
+        let hint = problem.hint.unwrap_or_default();
+        match meant {
+            Some(meant) => assert!(hint.starts_with(&format!("did you mean `{meant}`?")), "{word}: {hint}"),
+            None => assert_eq!(hint, "effect must be either `permit` or `forbid`", "{word}"),
+        }
+    }
+}
+
+#[test]
 fn annotations_that_would_not_be_kept_are_refused() {
     let attended = "forbid (principal, action, resource) unless { context.session.attended };";
     let cases = [

@@ -93,6 +93,9 @@ fn whoever_runs_the_daemon_is_told_how_to_settle_a_doubt() {
         (&json!("outcome-unknown"), &json!("unknown"), &json!(10))
     );
     let id = error["call_id"].as_str().expect("the call").to_owned();
+    let hint = error["hint"].as_str().unwrap_or_default().to_owned();
+    assert!(hint.starts_with("an administrator or one of its approvers looks at what it did"), "{hint}");
+    assert_eq!(error["try"], json!([format!("toolctl calls show {id}")]), "an agent may not resolve");
     let status = daemon.cli(&["-o", "table", "status"]).succeeds();
     let command = format!("toolctl calls resolve {id} --as succeeded|failed|rerun");
     assert!(status.contains("1 in doubt") && status.contains("pay by os:") && status.contains(&command), "{status}");
@@ -104,6 +107,10 @@ fn whoever_runs_the_daemon_is_told_how_to_settle_a_doubt() {
     assert_eq!((&theirs["in_doubt"], &theirs["doubts"]), (&json!(1), &json!(null)));
     daemon.cli(&["calls", "resolve", &id, "--as", "succeeded", "--note", "the bank says so"]).exits(0);
     assert!(daemon.cli(&["-o", "table", "status"]).succeeds().contains("0 in doubt"));
+    let twice = daemon.cli(&["-o", "json", "calls", "resolve", &id, "--as", "failed"]).exits(12).error();
+    assert_eq!((&twice["code"], &twice["effect"]), (&json!("call-not-in-doubt"), &json!("done")));
+    let told = twice["message"].as_str().unwrap_or_default();
+    assert!(told.contains("is not in doubt: `os:") && told.ends_with("said that it succeeded"), "{told}");
     let ended = daemon.http("GET", &format!("/v1/calls/{id}")).send().json();
     assert_eq!(state(&ended), ("succeeded", "done"));
 }

@@ -259,11 +259,11 @@ fn where_nobody_listens_nothing_has_happened() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         listener.local_addr().expect("an address").to_string()
     };
-    for (url, why) in [
-        (format!("http://{place}/do"), "cannot be reached"),
-        (format!("https://{place}/do"), "cannot be reached"),
-        ("http://localhost:9/do".to_owned(), "is at the loopback address"),
-        ("http://no-such-name.invalid/do".to_owned(), "cannot be resolved"),
+    for (url, code, why) in [
+        (format!("http://{place}/do"), "tool-failed", "cannot be reached"),
+        (format!("https://{place}/do"), "tool-failed", "cannot be reached"),
+        ("http://localhost:9/do".to_owned(), "egress-forbidden", "is at the loopback address"),
+        ("http://no-such-name.invalid/do".to_owned(), "tool-failed", "cannot be resolved"),
     ] {
         let text = format!(
             "[tool]\nname = \"t\"\ndescription = \"A test.\"\nrisk = \"low\"\ndestructive = false\n[tool.http]\n\
@@ -271,7 +271,7 @@ fn where_nobody_listens_nothing_has_happened() {
         );
         let daemon = daemon(&[("t.toml", &text)]);
         let answer = call(&daemon, "t", &json!({}));
-        is(&answer, "failed", "none", "tool-failed");
+        is(&answer, "failed", "none", code);
         assert!(message(&answer).contains("`t` sent nothing: ") && message(&answer).contains(why), "{answer}");
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::kills;
 use crate::support::Daemon;
 use crate::support::daemon::UNHURRIED;
 
@@ -214,11 +215,14 @@ fn acts(
             note(folder, "effects", "");
             answer(id, &text(&std::env::var(THE_SECRET).expect("a secret")));
         }
+        "looked" => answer(id, &kills::looked(folder, params)),
+        work if work.ends_with("_work") => kills::work(folder, id, params),
         _ => answer(id, &text(&format!("{name} done"))),
     }
 }
 
-fn answer(id: &Value, result: &Value) {
+/// Answers a request.
+pub fn answer(id: &Value, result: &Value) {
     say(&json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string());
 }
 
@@ -227,7 +231,8 @@ fn say(line: &str) {
     writeln!(std::io::stdout().lock(), "{line}").expect("stdout");
 }
 
-fn note(folder: &Path, what: &str, line: &str) {
+/// Leaves a line in one of the server's files.
+pub fn note(folder: &Path, what: &str, line: &str) {
     let file = std::fs::OpenOptions::new().append(true).create(true).open(folder.join(what));
     writeln!(file.expect("a file"), "{line}").expect("noted");
 }

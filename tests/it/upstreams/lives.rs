@@ -9,7 +9,7 @@ use super::{call, server, until_up};
 use crate::support::until;
 
 /// Processes of this test program that serve from `folder`.
-fn serving(folder: &std::path::Path) -> Vec<String> {
+pub fn serving(folder: &std::path::Path) -> Vec<String> {
     let wanted = format!("FAKE_FOLDER={}", folder.display());
     let listing = std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok);
     let has = |entry: &std::fs::DirEntry| {

@@ -4,6 +4,7 @@
 pub mod fake;
 mod faults;
 mod import;
+mod kills;
 mod lives;
 mod through;
 mod trust;

@@ -32,6 +32,13 @@ fn call(state: &str, output: Option<Value>) -> Answer {
     Some((200, json!(call)))
 }
 
+/// What a look at the approval shows.
+fn looked(you_may_not: Option<&str>) -> Answer {
+    let mut dossier = dossier::sample::dossier();
+    dossier.you_may_not = you_may_not.map(str::to_owned);
+    Some((200, json!(dossier)))
+}
+
 const ARGUMENTS: [&str; 3] = ["--customer-id", "1", "title=abc"];
 const POSTED: &str =
     r#"POST /v1/calls {"tool":"create_ticket","arguments":{"customer_id":1,"title":"abc"},"idempotency_key":"k1"}"#;
@@ -54,11 +61,26 @@ fn a_tool_that_failed_still_shows_its_output() {
 
 #[test]
 fn in_a_pipe_nobody_waits_for_people() {
-    let ran = run_with(keyed(), &ARGUMENTS, Seen::default(), vec![tool(), call("awaiting_approval", None)]);
+    let answers = vec![tool(), call("awaiting_approval", None), looked(None)];
+    let ran = run_with(keyed(), &ARGUMENTS, Seen::default(), answers);
     let error = ran.result.expect_err("pending");
     assert_eq!((error.exit, error.details.call_id.as_deref()), (Exit::Pending, Some("call_01kb0")));
-    assert_eq!(error.tries, ["toolctl wait call_01kb0", "toolctl approve '#17'"]);
+    assert_eq!(error.tries, ["toolctl approve '#17' --yes", "toolctl wait call_01kb0"]);
     assert_eq!(ran.out, "");
+}
+
+#[test]
+fn who_may_not_decide_is_told_who_can_and_no_command_for_it() {
+    for may_not in [Some("`agent:bot` is not one of approvers"), None] {
+        // A look that fails leaves what was said without it.
+        let looked = may_not.and_then(|why| looked(Some(why)));
+        let answers = vec![tool(), call("awaiting_approval", None), looked];
+        let ran = run_with(keyed(), &ARGUMENTS, Seen::default(), answers);
+        let error = ran.result.expect_err("pending");
+        assert_eq!(error.tries, ["toolctl wait call_01kb0"]);
+        let hint = may_not.map(|_| "approvers decide, with keys of their own; tell them of #17");
+        assert_eq!(error.hint.as_deref(), hint);
+    }
 }
 
 #[test]
