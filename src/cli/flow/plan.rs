@@ -100,7 +100,7 @@ pub fn rows(
         let more = wanted.len().saturating_sub(MOST_SHOWN);
         for (place, call) in wanted.into_iter().take(MOST_SHOWN).enumerate() {
             let item = step.for_each.is_some().then_some(place);
-            rows.push(asked(cx, step, item, call.arguments)?);
+            rows.push(asked(cx, step, item, call.call.arguments)?);
         }
         if more > 0 {
             rows.push(Row { for_each: Some(json!(format!("{more} more items"))), ..unknown(step, tools) });

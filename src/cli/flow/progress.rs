@@ -101,7 +101,7 @@ impl<'a> Progress<'a> {
             StepState::Skipped | StepState::Stopped | StepState::NotBegun => (Tone::Faint, "·"),
         };
         let mut said = Vec::new();
-        match (report.calls.as_slice(), &report.output) {
+        match (report.calls.as_slice(), &*report.output) {
             (_, Value::Array(items)) if items.len() != 1 || report.calls.len() != 1 => {
                 said.push(format!(
                     "{} of {}",
