@@ -58,6 +58,9 @@ pub enum Drive {
 /// # Errors
 /// Everything that is wrong before anything runs, and every end of the run but success.
 pub fn run(cx: &Context, order: &Order) -> Result<Exit, CliError> {
+    if order.drive == Drive::Owned {
+        detach::take_token(cx)?;
+    }
     let known = match &order.run {
         Some(run) => record::find(cx, named(run)?)?,
         None => None,
