@@ -79,6 +79,12 @@ pub enum WorkflowCommand {
         /// As what
         #[arg(long, value_name = "FORM", default_value = "mermaid")]
         format: Picture,
+        /// Ask the daemon, and draw each step with the answer of policy and who would have to agree
+        #[arg(long)]
+        plan: bool,
+        /// What the workflow is given
+        #[arg(long = "input", short = 'i', value_name = "NAME=VALUE", action = ArgAction::Append, requires = "plan")]
+        inputs: Vec<String>,
     },
     /// Print the JSON Schema of workflow files
     Schema,

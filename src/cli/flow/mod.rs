@@ -31,5 +31,4 @@ mod template;
 mod tree;
 mod work;
 
-pub use draw::{mermaid, svg};
-pub use run::{Drive, Order, plan, run, sound};
+pub use run::{Drive, Order, drawn, plan, run, sketched, sound};

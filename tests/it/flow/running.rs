@@ -122,6 +122,43 @@ fn people_see_a_line_a_step_and_programs_see_json_lines() {
 }
 
 #[test]
+fn a_plan_is_drawn_with_what_policy_says_to_each_step() {
+    let daemon = Daemon::start();
+    let key = daemon.agent("bot");
+    let text = format!(
+        "name = \"w\"\ninputs.go = {{ type = \"boolean\" }}\n[[step]]\nid = \"reads\"\ntool = \"search_customer\"\nwith = {{ query = \"a\" }}\n\
+         [[step]]\nid = \"asks\"\ntool = \"update_customer_status\"\nwith = {{ customer_id = 1, new_status = \"Gone\" }}\nneeds = \"reads\"\n{}{}",
+        ticket("item", "One of two", "for_each = [1, 2]"),
+        ticket("never", "Not now", "when = \"inputs.go\""),
+    );
+    let path = file(&daemon, "w.toml", &text);
+    let draw = |form: &str, go: &str| {
+        daemon.cli(&["workflow", "graph", &path, "--plan", "-i", go, "--format", form]).key(&key).succeeds()
+    };
+    let mermaid = draw("mermaid", "go=false");
+    for line in [
+        "s_reads[\"reads<br/>search_customer<br/>allow\"]:::allow",
+        "s_asks{{\"asks<br/>update_customer_status<br/>needs approval: 1 of approvers\"}}:::people",
+        "s_item[\"item<br/>create_ticket ×n<br/>allow\"]:::allow",
+        "s_never(\"never<br/>create_ticket ?<br/>not called\"):::uncalled",
+    ] {
+        assert!(mermaid.contains(line), "{line}\n{mermaid}");
+    }
+    let svg = draw("svg", "go=true");
+    assert!(svg.contains(">needs approval: 1 of approvers</text>") && !svg.contains("not called"), "{svg}");
+    let reads = "@id(\"reads\")\npermit (principal, action in Toolctl::Action::\"readonly\", resource);\n";
+    daemon.configure("policies/main.cedar", reads);
+    daemon.cli(&["reload"]).exits(0);
+    let mermaid = draw("mermaid", "go=true");
+    assert!(mermaid.contains("s_asks[[\"asks<br/>update_customer_status<br/>deny\"]]:::deny"), "{mermaid}");
+    assert_eq!(daemon.audit("kind=call.*"), Vec::<serde_json::Value>::new(), "nothing was called");
+
+    daemon.cli(&["workflow", "graph", &path, "-i", "go=true"]).exits(2);
+    daemon.cli(&["workflow", "graph", &path, "--plan"]).exits(2);
+    Daemon::prepared(&[], &[]).cli(&["workflow", "graph", &path, "--plan", "-i", "go=true"]).exits(7);
+}
+
+#[test]
 fn a_plan_says_what_policy_says_and_calls_nothing() {
     let daemon = Daemon::start();
     let key = daemon.agent("bot");
