@@ -55,7 +55,7 @@ pub fn verdict(call: &Call) -> Result<(), CliError> {
     Err(error)
 }
 
-/// Who must still agree, for a sentence: `#17, 1 of approvers`.
+/// Who must still agree, for a sentence: `#17, 1 of approvers`; of a dry run only who.
 pub fn awaited(call: &Call) -> String {
     let Some(approval) = &call.approval else { return "the call to start".to_owned() };
     let groups: Vec<String> = approval
@@ -65,7 +65,8 @@ pub fn awaited(call: &Call) -> String {
         .map(|need| format!("{} of {}", need.quorum - need.agreed, escape_untrusted(&need.group)))
         .collect();
     let groups = if groups.is_empty() { "people".to_owned() } else { groups.join(" and ") };
-    format!("#{}, {groups}", approval.number)
+    // What was only tried has no number.
+    if approval.number == 0 { groups } else { format!("#{}, {groups}", approval.number) }
 }
 
 fn code(state: &str) -> &'static str {
@@ -132,6 +133,13 @@ mod tests {
             verdict(&call).expect_err("pending").for_people(str::to_owned),
             "error[approval-pending]: `update_customer_status` waits for people (#17, 1 of approvers)\n  \
              try:  toolctl wait call_01kb0\n  try:  toolctl approve '#17'\n"
+        );
+        let mut tried = call.clone();
+        tried.state = "would_wait".into();
+        tried.approval.as_mut().expect("an approval").number = 0;
+        assert_eq!(
+            verdict(&tried).expect_err("pending").for_people(str::to_owned),
+            "error[approval-pending]: `update_customer_status` would wait for people (1 of approvers)\n"
         );
         call.state = "in_doubt".into();
         assert_eq!(

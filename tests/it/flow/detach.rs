@@ -353,7 +353,7 @@ fn what_cannot_be_left_to_the_daemon_is_refused_in_words() {
 
     daemon.cli(&["run", "--detach"]).exits(2);
     daemon.cli(&["run", "--run", "never-begun", "--detach"]).exits(2);
-    daemon.cli(&["run", "missing.toml", "--detach"]).exits(2);
+    daemon.cli(&["run", "missing.toml", "--detach"]).exits(1);
     for other in ["--plan", "--dry-run"] {
         daemon.cli(&["run", &path, "--detach", other]).exits(2);
     }
