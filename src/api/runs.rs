@@ -84,7 +84,7 @@ pub struct Run {
     pub workflow: String,
     /// `open`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
-    /// What was to be done when it began; not in lists.
+    /// What was to be done when it began; not in lists, nor where it has just been said or no longer matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Value>,
     /// What must be known of its end.

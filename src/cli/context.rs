@@ -13,7 +13,7 @@ use super::args::Globals;
 use super::error::{CliError, Exit};
 use super::ui::Ui;
 use crate::api::endpoint::Endpoint;
-use crate::client::{Client, ClientError, Lines, Sources, Target};
+use crate::client::{Client, ClientError, Lines, Secret, Sources, Target};
 use crate::config::paths::Paths;
 use crate::domain::time::{Timestamp, parse_span};
 
@@ -132,6 +132,17 @@ impl Context {
             self.ui.note(&format!("daemon: {}, {shown}", client.target()));
         }
         Ok(self.client.get_or_init(|| Arc::new(client)))
+    }
+
+    /// Acts with this key and no other, wherever else one may be found.
+    ///
+    /// # Errors
+    /// When the target or the key cannot be used.
+    pub fn act_with(&self, key: &Secret) -> Result<(), CliError> {
+        let client = Client::new(&self.target()?, Some(key))?;
+        // Whoever is connected already stays who it is.
+        let _known = self.client.set(Arc::new(client));
+        Ok(())
     }
 
     /// The daemon, for calls that are under way at once.

@@ -46,12 +46,13 @@ pub fn verdict(call: &Call) -> Result<(), CliError> {
     Err(error)
 }
 
-/// Who must still agree, for a sentence: `#17, 1 of approvers`.
+/// Who must still agree, for a sentence: `#17, 1 of approvers`; of a dry run only who.
 pub fn awaited(call: &Call) -> String {
     let Some(approval) = &call.approval else { return "the call to start".to_owned() };
     let groups: Vec<String> = lacking(call).map(|(count, group)| format!("{count} of {group}")).collect();
     let groups = if groups.is_empty() { "people".to_owned() } else { groups.join(" and ") };
-    format!("#{}, {groups}", approval.number)
+    // What was only tried has no number.
+    if approval.number == 0 { groups } else { format!("#{}, {groups}", approval.number) }
 }
 
 /// How many of which groups must still agree.
@@ -125,6 +126,13 @@ mod tests {
             verdict(&call).expect_err("pending").for_people(str::to_owned),
             "error[approval-pending]: `update_customer_status` waits for people (#17, 1 of approvers)\n  \
              try:  toolctl wait call_01kb0\n"
+        );
+        let mut tried = call.clone();
+        tried.state = "would_wait".into();
+        tried.approval.as_mut().expect("an approval").number = 0;
+        assert_eq!(
+            verdict(&tried).expect_err("pending").for_people(str::to_owned),
+            "error[approval-pending]: `update_customer_status` would wait for people (1 of approvers)\n"
         );
         call.state = "in_doubt".into();
         assert_eq!(

@@ -22,6 +22,10 @@ pub(super) struct Parts {
 /// # Errors
 /// In words, when the request is not an object or a member of the path is missing.
 pub(super) fn encode<E: Endpoint>(request: &E::Request) -> Result<Parts, String> {
+    if E::METHOD != Method::Get && !E::PATH.contains('{') {
+        let body = serde_json::to_vec(request).map_err(|error| error.to_string())?;
+        return Ok(Parts { method: E::METHOD, path: E::PATH.to_owned(), body: Some(body.into()) });
+    }
     let value = serde_json::to_value(request).map_err(|error| error.to_string())?;
     let Value::Object(members) = value else { return Err("the request is not an object".to_owned()) };
     let mut path = String::new();

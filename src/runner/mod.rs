@@ -1,7 +1,8 @@
 //! L3, driving runs of workflows that were left to the daemon. A driver is this very program again, as a client of the
-//! daemon: `toolctl run --run RUN --owned`, with a token that stands for whoever left the run, and with its stdin as
-//! the line by which it hangs. When that breaks, because the daemon stops, crashes or lets go of the run, the driver
-//! ends at once, so a run never has two of them for longer than a moment; that would be harmless, as keys are.
+//! daemon: `toolctl run --run RUN --owned`, with its stdin as the line by which it hangs. The first thing that is said
+//! on it is a token that stands for whoever left the run; nothing else is. When it breaks, because the daemon stops,
+//! crashes or lets go of the run, the driver ends at once, so a run never has two of them for longer than a moment;
+//! that would be harmless, as keys are.
 //!
 //! A driver that could not bring its run to an end is started again, at first soon, then less often: whatever was in its
 //! way, a tool that is gone or a call in doubt, may be put right by somebody meanwhile, and what is done is not done
@@ -220,7 +221,7 @@ impl Shared {
         let Some(token) = self.means.authn.lend(credential, now) else {
             return Turn::CouldNot(String::new());
         };
-        let turn = match Driver::start(&self.means, &name.1, &token) {
+        let turn = match Driver::start(&self.means, &name.1, &token).await {
             Err(error) => Turn::CouldNot(format!("it cannot be started: {error}")),
             Ok(mut driver) => {
                 self.stand(name, Standing::Running { since: now });

@@ -5,6 +5,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 
@@ -19,25 +20,30 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A process that drives a run. Dropped, it is killed.
 pub struct Driver {
     child: Child,
-    /// The line by which it hangs: nothing is ever written to it.
+    /// The line by which it hangs: after the token nothing is written to it.
     line: Option<ChildStdin>,
     words: JoinHandle<String>,
 }
 
 impl Driver {
-    /// Starts one.
+    /// Starts one, and hands it the token that it acts with: as the first line of its stdin, since the environment of a
+    /// process can be looked at, and is inherited by whatever it starts.
     ///
     /// # Errors
     /// When the system does not.
-    pub fn start(means: &Means, run: &RunId, token: &str) -> io::Result<Self> {
+    pub async fn start(means: &Means, run: &RunId, token: &str) -> io::Result<Self> {
         let mut command = std::process::Command::new(&means.program);
         command.args(["run", "--run", run.as_str(), "--owned", "--no-input", "--output", "json", "--socket"]);
-        command.arg(&means.socket).env_clear().env("TOOLCTL_KEY", token);
+        command.arg(&means.socket).env_clear();
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         detached::apart(&mut command);
         detached::called(&mut command, env!("CARGO_PKG_NAME"));
         let mut child = Command::from(command).kill_on_drop(true).spawn()?;
-        let line = child.stdin.take();
+        let mut line = child.stdin.take();
+        if let Some(line) = &mut line {
+            // One that ended before it read this says so by its end.
+            let _gone = line.write_all(format!("{token}\n").as_bytes()).await;
+        }
         let stderr = child.stderr.take().ok_or_else(|| io::Error::other("it has no stderr"))?;
         Ok(Self { child, line, words: tokio::spawn(words::last(stderr)) })
     }

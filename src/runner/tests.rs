@@ -116,7 +116,8 @@ fn write_program(path: &Path, text: &str) {
 
 #[tokio::test]
 async fn a_driver_is_told_what_to_drive_and_nothing_else_and_is_over_when_it_says_so() {
-    let world = World::new("printf '%s\\n' \"$@\" > args; env | sort > env; exit 0", 7).await;
+    let script = "printf '%s\\n' \"$@\" > args; env | sort > env; IFS= read -r token; echo \"$token\" > token; exit 0";
+    let world = World::new(script, 7).await;
     let end = RunEnd {
         verdict: RunVerdict::Failed,
         detail: Canonical::of(&serde_json::json!({})),
@@ -132,8 +133,10 @@ async fn a_driver_is_told_what_to_drive_and_nothing_else_and_is_over_when_it_say
     let env = world.said("env").unwrap();
     let names: BTreeSet<&str> = env.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
     // The shell itself sets the others.
-    let of_shell = BTreeSet::from(["PWD", "OLDPWD", "SHLVL", "_", "TOOLCTL_KEY"]);
-    assert!(names.contains("TOOLCTL_KEY") && names.is_subset(&of_shell), "{names:?}");
+    let of_shell = BTreeSet::from(["PWD", "OLDPWD", "SHLVL", "_"]);
+    assert!(names.is_subset(&of_shell), "{names:?}");
+    let token = world.said("token").unwrap();
+    assert!(token.starts_with("tctl_token_") && !env.contains("tctl_"), "it is said on its stdin and nowhere else");
     assert_eq!(world.store.detached().await, Ok(vec![]), "nothing is left to do for it");
     assert_eq!(world.store.frontier().await.unwrap().size(), 4, "and that is a record");
 }

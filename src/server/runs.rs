@@ -21,7 +21,8 @@ async fn begin(visit: Visit, request: NewRun) -> Answer<api::runs::Run> {
         Err(denial) => return no(denial),
     };
     let answer = visit.door.pipeline.begin_run(visit.presented, id, request.workflow, request.plan).await;
-    answer.map(|(view, changed)| wire(&view, true, changed))
+    // Who has just said what is to be done knows it.
+    answer.map(|(view, changed)| wire(&view, if changed { Depth::Outline } else { Depth::Whole }, changed))
 }
 
 async fn list(visit: Visit, request: ListRuns) -> Answer<Runs> {
@@ -34,12 +35,12 @@ async fn list(visit: Visit, request: ListRuns) -> Answer<Runs> {
         Err(denial) => return no(denial),
     };
     let answer = visit.door.pipeline.runs(visit.presented, of, limit).await;
-    answer.map(|views| Runs { runs: views.iter().map(|view| wire(view, false, false)).collect() })
+    answer.map(|views| Runs { runs: views.iter().map(|view| wire(view, Depth::Outline, false)).collect() })
 }
 
 async fn show(visit: Visit, request: RunRef) -> Answer<api::runs::Run> {
     match id(&request.run) {
-        Ok(id) => visit.door.pipeline.show_run(visit.presented, id).await.map(|view| wire(&view, true, false)),
+        Ok(id) => visit.door.pipeline.show_run(visit.presented, id).await.map(|view| wire(&view, Depth::Whole, false)),
         Err(denial) => no(denial),
     }
 }
@@ -48,7 +49,7 @@ async fn detach(visit: Visit, request: RunRef) -> Answer<api::runs::Run> {
     match id(&request.run) {
         Ok(id) => {
             let answer = visit.door.pipeline.detach_run(visit.presented, id).await;
-            answer.map(|(view, changed)| wire(&view, false, changed))
+            answer.map(|(view, changed)| wire(&view, Depth::Outline, changed))
         }
         Err(denial) => no(denial),
     }
@@ -61,15 +62,26 @@ async fn end(visit: Visit, request: EndRun) -> Answer<api::runs::Run> {
     };
     let detail = request.detail.unwrap_or_else(|| Value::Object(Map::new()));
     let answer = visit.door.pipeline.end_run(visit.presented, id, request.verdict, detail).await;
-    answer.map(|(view, changed)| wire(&view, true, changed))
+    answer.map(|(view, changed)| wire(&view, Depth::End, changed))
 }
 
 fn id(text: &str) -> Result<RunId, Denial> {
     text.parse().map_err(|error| malformed(format!("`run`: {error}")))
 }
 
-/// A run as the wire carries it; `whole` with what was to be done.
-fn wire(view: &RunView, whole: bool, changed: bool) -> api::runs::Run {
+/// How much is told of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// How it stands.
+    Outline,
+    /// Also what must be known of its end.
+    End,
+    /// Also what was to be done.
+    Whole,
+}
+
+/// A run as the wire carries it.
+fn wire(view: &RunView, depth: Depth, changed: bool) -> api::runs::Run {
     let run = &view.run;
     let credential = run.detached.as_ref().map(|detached| detached.credential.to_string()).unwrap_or_default();
     api::runs::Run {
@@ -77,8 +89,8 @@ fn wire(view: &RunView, whole: bool, changed: bool) -> api::runs::Run {
         principal: run.principal.to_string(),
         workflow: run.workflow.clone(),
         state: run.end.as_ref().map_or("open", |end| end.verdict.word()).to_owned(),
-        plan: whole.then(|| run.plan.value()),
-        detail: run.end.as_ref().filter(|_| whole).map(|end| end.detail.value()),
+        plan: (depth == Depth::Whole).then(|| run.plan.value()),
+        detail: run.end.as_ref().filter(|_| depth != Depth::Outline).map(|end| end.detail.value()),
         runner: view.runner.as_ref().map(|runner| wire_runner(runner, credential)),
         changed,
         began_at: run.began_at.to_string(),

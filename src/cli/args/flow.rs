@@ -39,7 +39,7 @@ pub struct RunArgs {
     /// Leave the run to the daemon, print its id, and do not wait, whatever else is said
     #[arg(long, conflicts_with_all = ["plan", "dry_run"])]
     pub detach: bool,
-    /// Drive a run for the daemon: as the key says, without an end to patience, while stdin is open
+    /// Drive a run for the daemon: as the token in the first line of stdin, patiently, while stdin is open
     #[arg(long, hide = true, requires = "run", conflicts_with_all = ["file", "inputs", "from", "plan", "dry_run", "detach"])]
     pub owned: bool,
     /// How long to wait for people; default 2m on a terminal, not at all elsewhere
@@ -79,6 +79,12 @@ pub enum WorkflowCommand {
         /// As what
         #[arg(long, value_name = "FORM", default_value = "mermaid")]
         format: Picture,
+        /// Ask the daemon, and draw each step with the answer of policy and who would have to agree
+        #[arg(long)]
+        plan: bool,
+        /// What the workflow is given
+        #[arg(long = "input", short = 'i', value_name = "NAME=VALUE", action = ArgAction::Append, requires = "plan")]
+        inputs: Vec<String>,
     },
     /// Print the JSON Schema of workflow files
     Schema,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::api::calls::{self, Call, CallRef, ListCalls};
 use crate::api::runs::{self, EndRun, ListRuns, Run, RunRef, Runner, RunnerState};
-use crate::cli::args::RunsCommand;
+use crate::cli::args::{Format, RunsCommand};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::outcome;
@@ -17,6 +17,8 @@ use crate::domain::time::Timestamp;
 const MOST_CALLS: usize = 100_000;
 /// The most of one page.
 const PAGE: usize = 1_000;
+/// What a line about a run says.
+const RUN_COLUMNS: [&str; 5] = ["RUN", "WORKFLOW", "STATE", "BEGAN", "DAEMON"];
 
 /// Lists, shows or cancels.
 ///
@@ -36,18 +38,23 @@ pub fn run(cx: &Context, command: RunsCommand) -> Result<Exit, CliError> {
 
 fn list(cx: &Context, principal: Option<String>, limit: Option<usize>) -> Result<Exit, CliError> {
     let reply = cx.send::<runs::List>(&ListRuns { principal, limit })?;
-    let mut table = Table::new(["RUN", "WORKFLOW", "STATE", "BEGAN", "DAEMON"], "no runs");
+    let mut table = Table::new(RUN_COLUMNS, "no runs");
     for run in &reply.runs {
-        table.row([
-            run.run.as_str().into(),
-            run.workflow.as_str().into(),
-            run.state.as_str().into(),
-            Cell::two(relative(&run.began_at, cx.now()), run.began_at.as_str()),
-            run.runner.as_ref().map_or("", |runner| runner.state.word()).into(),
-        ]);
+        table.row(cells(run, cx.now()));
     }
     cx.ui.list(&reply, &reply.runs, &table)?;
     Ok(Exit::Done)
+}
+
+/// A run in a line.
+fn cells(run: &Run, now: Timestamp) -> [Cell; 5] {
+    [
+        run.run.as_str().into(),
+        run.workflow.as_str().into(),
+        run.state.as_str().into(),
+        Cell::two(relative(&run.began_at, now), run.began_at.as_str()),
+        run.runner.as_ref().map_or("", |runner| runner.state.word()).into(),
+    ]
 }
 
 /// Its calls, oldest first.
@@ -105,6 +112,13 @@ fn show(cx: &Context, run: &Run, calls: &[Call]) -> Result<Exit, CliError> {
         }));
         pairs.extend(failures(run).into_iter().map(|failure| ("failed", escape_untrusted(&failure))));
         cx.ui.out(&format!("{}\n", facts(&pairs)))?;
+    }
+    if !cx.ui.for_people() && !matches!(cx.ui.format, Some(Format::Json | Format::Yaml)) {
+        // Programs that read lines get the run first, as a list of runs has it.
+        let mut head = Table::new(RUN_COLUMNS, "");
+        head.row(cells(run, cx.now()));
+        let run = Run { plan: None, ..run.clone() };
+        cx.ui.list(&run, std::slice::from_ref(&run), &head)?;
     }
     cx.ui.list(&document, calls, &table)?;
     Ok(Exit::Done)

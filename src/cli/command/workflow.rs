@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::args::{Picture, RunArgs, WorkflowCommand};
+use crate::cli::args::{RunArgs, WorkflowCommand};
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::flow::{self, Drive, Order, decode};
@@ -48,14 +48,8 @@ pub fn look(cx: &Context, command: &WorkflowCommand) -> Result<Exit, CliError> {
     match command {
         WorkflowCommand::Validate { files, offline } => validate(cx, files, *offline),
         WorkflowCommand::Plan { file, inputs } => flow::plan(cx, file, inputs, false),
-        WorkflowCommand::Graph { file, format } => {
-            let workflow = flow::load::sound(cx, file)?;
-            let picture = match format {
-                Picture::Mermaid => flow::mermaid(&workflow),
-                Picture::Svg => flow::svg(&workflow),
-            };
-            cx.ui.out(&picture).map(|()| Exit::Done)
-        }
+        WorkflowCommand::Graph { file, format, plan: true, inputs } => flow::drawn(cx, file, inputs, *format),
+        WorkflowCommand::Graph { file, format, plan: false, inputs: _ } => flow::sketched(cx, file, *format),
         WorkflowCommand::Schema => cx.ui.document(&decode::schema()).map(|()| Exit::Done),
     }
 }

@@ -5,12 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep};
 
 use super::definition::Retry;
-use crate::api::calls::{self, Ask, Call, NewCall, ShowCall};
+use crate::api::calls::{self, Call, NewCall, ShowCall};
 use crate::api::endpoint::Endpoint;
 use crate::api::problem::Problem;
 use crate::cli::error::{CliError, Exit};
@@ -34,21 +33,13 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// The longest pause between two attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
-/// A call to be made.
+/// A call to be made, and how.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// The tool.
-    pub tool: String,
-    /// Its arguments.
-    pub arguments: Value,
-    /// The key of the first attempt.
-    pub key: String,
+    /// What is sent, with the key of the first attempt.
+    pub call: NewCall,
     /// The key is the run's own, so that other arguments under it mean that the run has changed.
     pub is_of_run: bool,
-    /// Why, for the people who decide.
-    pub reason: Option<String>,
-    /// People must agree, even where policy would not ask them.
-    pub ask_people: bool,
     /// How often it is made again when it failed.
     pub retry: Option<Retry>,
     /// How long it may run.
@@ -61,6 +52,11 @@ impl Wanted {
     /// The time a call may run when its step does not say.
     pub fn timeout(said: Option<Duration>) -> Duration {
         said.unwrap_or(USUAL_TIMEOUT)
+    }
+
+    /// The key under which it is sent.
+    pub fn key(&self) -> &str {
+        self.call.idempotency_key.as_deref().unwrap_or_default()
     }
 }
 
@@ -91,14 +87,14 @@ pub type Waits = UnboundedSender<(usize, Call)>;
 
 impl Caller {
     /// Makes a call, again if it failed and that is allowed; `place` is the step's, named when it waits.
-    pub async fn make(&self, wanted: &Wanted, place: usize, waits: &Waits) -> Ended {
+    pub async fn make(&self, mut wanted: Wanted, place: usize, waits: &Waits) -> Ended {
+        let first = wanted.key().to_owned();
         let attempts = wanted.retry.map_or(1, |retry| retry.attempts);
         let mut pause = wanted.retry.map_or(Duration::ZERO, |retry| retry.backoff);
         let mut attempt = 1;
         loop {
-            let key = if attempt == 1 { wanted.key.clone() } else { format!("{}~{attempt}", wanted.key) };
-            let ended = self.settle(wanted, key, place, waits).await;
-            let again = matches!(&ended, Ended::Failed(_, Some(call)) if may_repeat(call, wanted));
+            let ended = self.settle(&wanted, place, waits).await;
+            let again = matches!(&ended, Ended::Failed(_, Some(call)) if may_repeat(call, &wanted));
             if !again || attempt >= attempts {
                 return ended;
             }
@@ -108,6 +104,7 @@ impl Caller {
             }
             pause = (pause * 2).min(LONGEST_BACKOFF);
             attempt += 1;
+            wanted.call.idempotency_key = Some(format!("{first}~{attempt}"));
         }
     }
 
@@ -129,19 +126,11 @@ impl Caller {
     }
 
     /// One attempt, asked for under its key until there is an answer.
-    async fn settle(&self, wanted: &Wanted, key: String, place: usize, waits: &Waits) -> Ended {
-        let new = NewCall {
-            tool: wanted.tool.clone(),
-            arguments: wanted.arguments.clone(),
-            idempotency_key: Some(key.clone()),
-            dry_run: false,
-            reason: wanted.reason.clone(),
-            wait: None,
-            approval: wanted.ask_people.then_some(Ask::Required),
-        };
+    async fn settle(&self, wanted: &Wanted, place: usize, waits: &Waits) -> Ended {
         let mut patience = Patience::new(self.people, wanted.timeout);
         loop {
-            let sent = self.client.send::<calls::Create>(&new, self.answer_within.min(patience.left_to_run())).await;
+            let within = self.answer_within.min(patience.left_to_run());
+            let sent = self.client.send::<calls::Create>(&wanted.call, within).await;
             let followed = match sent {
                 Ok(call) => {
                     patience.found();
@@ -153,7 +142,7 @@ impl Caller {
                 Ok(call) => return ended(call),
                 Err(error) => match patience.after(&error) {
                     Some(pause) => sleep(pause).await,
-                    None => return refused(error, wanted, &key),
+                    None => return refused(error, wanted),
                 },
             }
         }
@@ -286,7 +275,7 @@ fn ended(call: Call) -> Ended {
 }
 
 /// A call that was not taken. What can be put right outside the run leaves it open; a no is a no.
-fn refused(error: ClientError, wanted: &Wanted, key: &str) -> Ended {
+fn refused(error: ClientError, wanted: &Wanted) -> Ended {
     let code = match &error {
         ClientError::Problem(problem) => problem.known_code(),
         _ => None,
@@ -297,13 +286,13 @@ fn refused(error: ClientError, wanted: &Wanted, key: &str) -> Ended {
         error = CliError::new(
             Exit::Conflict,
             "workflow-nondeterminism",
-            format!("this run has called `{}` before with other arguments (key `{key}`)", wanted.tool),
+            format!("this run has called `{}` before with other arguments (key `{}`)", wanted.call.tool, wanted.key()),
         )
         .hint("the file or what it is given has changed; start a new run for it");
         return Ended::Open(error, None);
     }
     if is_timeout {
-        error.message = format!("`{}` still runs; it goes on without us", wanted.tool);
+        error.message = format!("`{}` still runs; it goes on without us", wanted.call.tool);
         error.hint = None;
     }
     match error.exit {
@@ -325,12 +314,16 @@ mod tests {
 
     fn wanted(is_of_run: bool) -> Wanted {
         Wanted {
-            tool: "t".into(),
-            arguments: Value::Null,
-            key: "r/a".into(),
+            call: NewCall {
+                tool: "t".into(),
+                arguments: serde_json::Value::Null,
+                idempotency_key: Some("r/a".into()),
+                dry_run: false,
+                reason: None,
+                wait: None,
+                approval: None,
+            },
             is_of_run,
-            reason: None,
-            ask_people: false,
             retry: None,
             timeout: Duration::from_secs(60),
             is_harmless: false,
@@ -366,15 +359,12 @@ mod tests {
             (Code::ToolNotFound, false),
             (Code::IdempotencyResultExpired, false),
         ] {
-            assert_eq!(matches!(refused(problem(code), &wanted(true), "k"), Ended::Open(..)), is_open, "{code}");
+            assert_eq!(matches!(refused(problem(code), &wanted(true)), Ended::Open(..)), is_open, "{code}");
         }
-        let Ended::Open(error, None) = refused(problem(Code::IdempotencyKeyReused), &wanted(true), "r/a") else {
+        let Ended::Open(error, None) = refused(problem(Code::IdempotencyKeyReused), &wanted(true)) else {
             panic!("it must not be taken for a failure of the tool")
         };
         assert_eq!((error.code.as_str(), error.exit), ("workflow-nondeterminism", Exit::Conflict));
-        assert!(matches!(
-            refused(problem(Code::IdempotencyKeyReused), &wanted(false), "once:w/a/1"),
-            Ended::Failed(..)
-        ));
+        assert!(matches!(refused(problem(Code::IdempotencyKeyReused), &wanted(false)), Ended::Failed(..)));
     }
 }

@@ -172,6 +172,21 @@ fn cycles(workflow: &Workflow, faults: &mut Faults) {
     let mut done: BTreeSet<&str> = BTreeSet::new();
     let mut left: Vec<&Step> = workflow.steps.iter().collect();
     loop {
+        settle(&mut left, &mut done);
+        // Whatever is left is in a circle or behind one. A circle that was told is taken for settled, to find the next.
+        let Some(circle) = circle(&left) else { return };
+        let names: Vec<&str> = circle.iter().map(|step| step.id.as_str()).collect();
+        if let (Some(first), words) = (circle.first(), names.join("` needs `")) {
+            faults.add(Fault::new(&first.id_span, format!("steps need one another: `{words}` needs `{}`", first.id)));
+        }
+        done.extend(names);
+        left.retain(|step| !done.contains(step.id.as_str()));
+    }
+}
+
+/// Takes out every step that can be taken, in whatever order.
+fn settle<'a>(left: &mut Vec<&'a Step>, done: &mut BTreeSet<&'a str>) {
+    loop {
         let before = left.len();
         // What comes later in the file often needs what comes before, so one look is mostly enough.
         left.retain(|step| {
@@ -182,21 +197,21 @@ fn cycles(workflow: &Workflow, faults: &mut Faults) {
             !is_ready
         });
         if left.len() == before {
-            break;
-        }
-    }
-    // Whatever is left is in a circle or behind one: follow it until a step comes twice.
-    let Some(first) = left.first() else { return };
-    let mut path = vec![first.id.as_str()];
-    let mut step = *first;
-    while let Some(next) = step.needs.iter().find_map(|id| left.iter().find(|step| step.id == *id)) {
-        if let Some(start) = path.iter().position(|id| *id == next.id) {
-            let circle = path.get(start..).unwrap_or_default().join("` needs `");
-            faults.add(Fault::new(&next.id_span, format!("steps need one another: `{circle}` needs `{}`", next.id)));
             return;
         }
-        path.push(&next.id);
-        step = next;
+    }
+}
+
+/// Steps that need one another, out of steps that each need another of them: followed until one comes twice.
+fn circle<'a>(left: &[&'a Step]) -> Option<Vec<&'a Step>> {
+    let mut step = *left.first()?;
+    let mut path = vec![step];
+    loop {
+        step = step.needs.iter().find_map(|id| left.iter().find(|step| step.id == *id))?;
+        match path.iter().position(|known| known.id == step.id) {
+            Some(start) => return Some(path.split_off(start)),
+            None => path.push(step),
+        }
     }
 }
 
@@ -251,10 +266,38 @@ mod tests {
         let step = |id: &str, needs: &str| format!("[[step]]\nid = \"{id}\"\ntool = \"t\"\nneeds = [{needs}]\n");
         let text = format!("name = \"w\"\n{}{}{}", step("a", "\"c\""), step("b", "\"a\""), step("c", "\"b\""));
         assert_eq!(wrong(&text), ["3: steps need one another: `a` needs `c` needs `b` needs `a`"]);
+        let text = format!(
+            "name = \"w\"\n{}{}{}{}{}",
+            step("a", "\"b\""),
+            step("b", "\"a\""),
+            step("c", "\"d\", \"a\""),
+            step("d", "\"c\""),
+            step("e", "\"d\"")
+        );
+        let circles = [
+            "15: steps need one another: `d` needs `c` needs `d`",
+            "3: steps need one another: `a` needs `b` needs `a`",
+        ];
+        assert_eq!(wrong(&text), circles, "each is told, and what is behind one is not");
         let text = format!("name = \"w\"\n{}{}", step("a", ""), step("a", ""));
         assert_eq!(wrong(&text), ["7: there are two steps `a`; the other is in line 3"]);
         let text = format!("name = \"w\"\n{}", step("a", "\"a\""));
         assert_eq!(wrong(&text), ["5: `a` needs itself"]);
+    }
+
+    #[test]
+    fn a_malformed_expression_hides_nothing_else() {
+        let text = "name = \"w\"\n[[step]]\nid = \"a\"\ntool = \"t\"\nwith = { x = \"{{ steps.b.output | }}\" }\n[[step]]\n\
+                    id = \"b\"\ntool = \"t\"\nwhen = \"steps.a.state == \"\nwith = { y = \"{{ steps.d.output | nofilter }}\" }\n";
+        let found = wrong(text);
+        let starts = [
+            "3: steps need one another: `a` needs `b` needs `a`",
+            "5: the expression is malformed",
+            "9: the expression is malformed",
+        ];
+        assert_eq!(found.len(), 5, "{found:#?}");
+        assert!(starts.iter().all(|start| found.iter().any(|found| found.starts_with(start))), "{found:#?}");
+        assert!(found.contains(&"10: there is no step `d`; there is `a`, `b`".to_owned()), "{found:#?}");
     }
 
     #[test]

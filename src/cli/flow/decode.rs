@@ -189,7 +189,10 @@ fn when(table: &Table<'_>, faults: &mut Faults) -> Option<Source> {
             return None;
         }
     };
-    Source::expression(&text, &node.span).map_err(|fault| faults.add(fault)).ok()
+    Some(Source::expression(&text, &node.span).unwrap_or_else(|fault| {
+        faults.add(fault);
+        Source::malformed(&text, &node.span)
+    }))
 }
 
 fn needs(table: &Table<'_>, faults: &mut Faults) -> Vec<(String, Span)> {

@@ -1,7 +1,7 @@
 //! Runs that the daemon drives: leaving one to it, and being what it starts to drive one. The daemon knows no steps; it
 //! starts this program again, with a token of the one who left the run, and this is where that ends up.
 
-use std::io;
+use std::io::{self, BufRead as _, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +17,13 @@ use crate::api::runs::{self, Run, RunRef};
 use crate::cli::args::Format;
 use crate::cli::context::Context;
 use crate::cli::error::{CliError, Exit};
+use crate::client::Secret;
 use crate::domain::run::RunVerdict;
 
 /// How long people may take when nobody waits for them: as long as policy gives them.
 pub const PATIENCE: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// The longest token, in bytes.
+const LONGEST_TOKEN: u64 = 1_024;
 
 /// Leaves a run to the daemon, and says how to look at it.
 ///
@@ -53,6 +56,20 @@ fn told(cx: &Context, run: &Run) -> Result<(), CliError> {
     }
 }
 
+/// Takes the token that the daemon lends to what drives a run: the first line of stdin.
+///
+/// # Errors
+/// When the daemon is gone, or what it says is no token.
+pub fn take_token(cx: &Context) -> Result<(), CliError> {
+    let mut line = String::new();
+    let read = io::stdin().lock().take(LONGEST_TOKEN).read_line(&mut line);
+    read.map_err(|error| CliError::io("cannot read the token from stdin", &error))?;
+    match line.strip_suffix('\n') {
+        Some(token) if !token.trim().is_empty() => cx.act_with(&Secret::new(token)),
+        _ => Err(let_go()),
+    }
+}
+
 /// Drives a run for the daemon, until nothing is left to do or the line to the daemon breaks.
 ///
 /// # Errors
@@ -76,20 +93,22 @@ pub fn drive(
             _cut = line => None,
         }
     })?;
-    let Some(report) = report else {
-        return Err(CliError::new(Exit::Unreachable, "let-go", "the daemon let go of this run"));
-    };
+    let Some(report) = report else { return Err(let_go()) };
     match report.state {
         RunState::Succeeded | RunState::Failed => Ok(Exit::Done),
         RunState::Open => report.verdict(&begun.id, "").map(|()| Exit::Done),
     }
 }
 
+fn let_go() -> CliError {
+    CliError::new(Exit::Unreachable, "let-go", "the daemon let go of this run")
+}
+
 /// Resolves when stdin ends. On a thread of its own, as the runtime could not be left while that waits.
 fn line() -> oneshot::Receiver<()> {
     let (cut, is_cut) = oneshot::channel();
     std::thread::spawn(move || {
-        // Nothing is said on it.
+        // Nothing more is said on it.
         let _said = io::copy(&mut io::stdin().lock(), &mut io::sink());
         let _gone = cut.send(());
     });

@@ -1,7 +1,7 @@
 //! Takes the steps of a run in their order, independent ones at once. It keeps nothing: each call has a key made of
 //! the run and its step, so that a run that is started again finds what was done and goes on where it stopped.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -9,10 +9,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::arguments::Tools;
-use super::caller::{Caller, Ended, Waits, Wanted};
+use super::caller::{Caller, Ended, Waits};
 use super::definition::{Section, Step, Workflow};
+use super::queue::Queue;
 use super::record::Begun;
 use super::report::{CallNote, Report, RunState, StepReport, StepState};
+use super::running::Running;
 use super::scope::Scope;
 use super::work;
 use crate::api::calls::Call;
@@ -44,8 +46,9 @@ pub struct Engine<'a> {
     caller: Arc<Caller>,
     scope: Scope,
     states: Vec<State>,
-    /// What each step needs, by place.
-    needs: Vec<Vec<usize>>,
+    queue: Queue,
+    /// Steps that have calls to send, now or once others have ended.
+    sending: BTreeSet<usize>,
     /// What is known of steps that are not looked at again.
     settled: Map<String, Value>,
     tell: &'a mut dyn FnMut(&Told<'_>),
@@ -73,15 +76,12 @@ enum Stop {
     Open(Option<CliError>),
 }
 
-struct Running {
-    wanted: Vec<Wanted>,
-    is_list: bool,
-    next: usize,
-    under_way: usize,
-    outputs: Vec<Value>,
-    notes: Vec<CallNote>,
-    failed: Option<CliError>,
-    open: Option<CliError>,
+/// A call that has ended.
+struct Landed {
+    place: usize,
+    item: usize,
+    key: String,
+    ended: Ended,
 }
 
 impl<'a> Engine<'a> {
@@ -94,16 +94,19 @@ impl<'a> Engine<'a> {
         tell: &'a mut dyn FnMut(&Told<'_>),
     ) -> Self {
         let states = workflow.steps.iter().map(|_| State::Waiting).collect();
-        let scope = Scope::new(&begun.id, &workflow.name, &begun.plan);
-        let places: BTreeMap<&str, usize> =
-            workflow.steps.iter().enumerate().map(|(place, step)| (step.id.as_str(), place)).collect();
-        let needs = workflow
-            .steps
-            .iter()
-            .map(|step| step.needs.iter().filter_map(|id| places.get(id.as_str()).copied()).collect());
-        let needs = needs.collect();
-        let settled = begun.settled.clone();
-        Self { workflow, tools, caller, scope, states, needs, settled, tell, is_alone: false, output: 0 }
+        Self {
+            workflow,
+            tools,
+            caller,
+            scope: Scope::new(&begun.id, &workflow.name, &begun.plan),
+            states,
+            queue: Queue::of(&workflow.steps),
+            sending: BTreeSet::new(),
+            settled: begun.settled.clone(),
+            tell,
+            is_alone: false,
+            output: 0,
+        }
     }
 
     /// The same for a run that nobody looks at: a failure ends it, also one that somebody could mend before the run
@@ -165,10 +168,10 @@ impl<'a> Engine<'a> {
     /// Takes the steps of one section until nothing more can be done. Once it comes back well, each of them is over
     /// for good.
     async fn section(&mut self, section: Section) -> Result<(), Stop> {
-        let mut calls: JoinSet<(usize, usize, Ended)> = JoinSet::new();
+        let mut calls: JoinSet<Landed> = JoinSet::new();
         let (waits, mut waiting) = mpsc::unbounded_channel();
         loop {
-            while let Some(place) = self.ready(section) {
+            while let Some(place) = self.queue.take(section) {
                 self.begin(place);
             }
             self.launch(&mut calls, &waits);
@@ -181,7 +184,7 @@ impl<'a> Engine<'a> {
                 }
                 ended = calls.join_next() => match ended {
                     None => break,
-                    Some(Ok((place, item, ended))) => self.note(place, item, ended),
+                    Some(Ok(landed)) => self.note(landed),
                     Some(Err(lost)) => {
                         let error = CliError::new(Exit::Failure, "internal", format!("a call was lost: {lost}"));
                         return Err(Stop::Open(Some(error)));
@@ -195,20 +198,9 @@ impl<'a> Engine<'a> {
         if all_over { Ok(()) } else { Err(Stop::Open(None)) }
     }
 
-    /// The next step that can be decided about: everything it needs is over.
-    fn ready(&self, section: Section) -> Option<usize> {
-        let is_over = |place: &usize| matches!(self.states.get(*place), Some(State::Over(_)));
-        let is_ready = |place: usize, step: &Step| {
-            step.section == section
-                && matches!(self.states.get(place), Some(State::Waiting))
-                && self.needs.get(place).is_some_and(|needs| needs.iter().all(is_over))
-        };
-        self.workflow.steps.iter().enumerate().find(|(place, step)| is_ready(*place, step)).map(|(place, _)| place)
-    }
-
     /// What a step needs, as far as it is over.
     fn needed(&self, place: usize) -> impl Iterator<Item = &StepReport> {
-        self.needs.get(place).into_iter().flatten().filter_map(|need| match self.states.get(*need) {
+        self.queue.needs(place).iter().filter_map(|need| match self.states.get(*need) {
             Some(State::Over(report)) => Some(report),
             _ => None,
         })
@@ -244,86 +236,64 @@ impl<'a> Engine<'a> {
             }
             Ok(Some(wanted)) => {
                 (self.tell)(&Told::Began(step, wanted.len()));
-                let count = wanted.len();
-                let running = Running {
-                    is_list: step.for_each.is_some(),
-                    next: 0,
-                    under_way: 0,
-                    outputs: vec![Value::Null; count],
-                    notes: Vec::new(),
-                    failed: None,
-                    open: None,
-                    wanted,
-                };
-                self.stand(place, State::Running(running));
+                self.stand(place, State::Running(Running::new(step, wanted)));
+                self.sending.insert(place);
                 self.end_if_over(place);
             }
         }
     }
 
     /// Sends as many calls as may be under way.
-    fn launch(&mut self, calls: &mut JoinSet<(usize, usize, Ended)>, waits: &Waits) {
-        for (place, (step, state)) in self.workflow.steps.iter().zip(&mut self.states).enumerate() {
-            let State::Running(running) = state else { continue };
-            while calls.len() < MOST_AT_ONCE && running.under_way < step.max_parallel && running.may_go_on() {
-                let Some(wanted) = running.wanted.get(running.next).cloned() else { break };
-                let item = running.next;
-                running.next += 1;
-                running.under_way += 1;
-                let (caller, waits) = (Arc::clone(&self.caller), waits.clone());
-                calls.spawn(async move { (place, item, caller.make(&wanted, place, &waits).await) });
+    fn launch(&mut self, calls: &mut JoinSet<Landed>, waits: &Waits) {
+        let mut sent = Vec::new();
+        for place in self.sending.iter().copied() {
+            if calls.len() >= MOST_AT_ONCE {
+                break;
             }
+            let Some(State::Running(running)) = self.states.get_mut(place) else { continue };
+            while calls.len() < MOST_AT_ONCE
+                && let Some((item, wanted)) = running.send()
+            {
+                let (caller, waits) = (Arc::clone(&self.caller), waits.clone());
+                calls.spawn(async move {
+                    let key = wanted.key().to_owned();
+                    Landed { place, item, key, ended: caller.make(wanted, place, &waits).await }
+                });
+            }
+            if !running.has_more() {
+                sent.push(place);
+            }
+        }
+        for place in sent {
+            self.sending.remove(&place);
         }
     }
 
     /// Takes note of how a call ended.
-    fn note(&mut self, place: usize, item: usize, ended: Ended) {
+    fn note(&mut self, landed: Landed) {
+        let Landed { place, item, key, ended } = landed;
         let (Some(step), Some(State::Running(running))) = (self.workflow.steps.get(place), self.states.get_mut(place))
         else {
             return;
         };
-        running.under_way -= 1;
-        let key = running.wanted.get(item).map(|wanted| wanted.key.clone()).unwrap_or_default();
         let note = CallNote::of(item, key, &ended);
-        match ended {
-            Ended::Done(call) => {
-                let output = call.output.unwrap_or(Value::Null);
-                self.output += work::size(&output);
-                if self.output > MOST_OUTPUT {
-                    running.failed = running.failed.take().or(Some(too_much()));
-                } else if let Some(slot) = running.outputs.get_mut(item) {
-                    *slot = output;
-                }
-            }
-            Ended::Failed(error, _) => running.failed = running.failed.take().or(Some(error)),
-            Ended::Open(error, _) => {
-                let worse =
-                    running.open.as_ref().is_none_or(|open| open.exit == Exit::Pending && error.exit != Exit::Pending);
-                if worse {
-                    running.open = Some(error);
-                }
-            }
-        }
-        (self.tell)(&Told::Ended(step, &note, running.wanted.len()));
-        running.notes.push(note);
+        (self.tell)(&Told::Ended(step, &note, running.calls()));
+        running.note(note, ended, |output| {
+            self.output += work::size(output);
+            (self.output > MOST_OUTPUT).then(too_much)
+        });
         self.end_if_over(place);
     }
 
     fn end_if_over(&mut self, place: usize) {
         let (Some(step), Some(state)) = (self.workflow.steps.get(place), self.states.get_mut(place)) else { return };
-        let State::Running(running) = state else { return };
-        if running.under_way > 0 || (running.next < running.wanted.len() && running.may_go_on()) {
+        if !matches!(state, State::Running(running) if running.is_over()) {
             return;
         }
-        let Running { is_list, outputs, mut notes, failed, open, .. } = running.take();
-        notes.sort_by_key(|note| note.item);
-        let (state, error) = match (failed, open) {
-            (Some(error), _) => (StepState::Failed, Some(error)),
-            (None, Some(error)) => (StepState::Open, Some(error)),
-            (None, None) => (StepState::Succeeded, None),
-        };
-        let output = if is_list { Value::Array(outputs) } else { outputs.into_iter().next().unwrap_or(Value::Null) };
-        self.finish(place, StepReport { state, error, output, calls: notes, ..StepReport::of(step) });
+        if let State::Running(running) = std::mem::replace(state, State::Waiting) {
+            self.sending.remove(&place);
+            self.finish(place, running.report(step));
+        }
     }
 
     fn finish(&mut self, place: usize, report: StepReport) {
@@ -332,6 +302,7 @@ impl<'a> Engine<'a> {
         }
         (self.tell)(&Told::Over(&report));
         self.stand(place, State::Over(report));
+        self.queue.over(place);
     }
 
     fn stand(&mut self, place: usize, state: State) {
@@ -381,26 +352,4 @@ impl<'a> Engine<'a> {
 fn too_much() -> CliError {
     let message = format!("the outputs of this run are more than {MOST_OUTPUT} bytes");
     CliError::new(Exit::Usage, "expression-failed", message).hint("ask for less, or make several runs of it")
-}
-
-impl Running {
-    /// Whether further items are sent: not after a failure, nor when the daemon cannot be reached. While people
-    /// think, the rest is asked for.
-    fn may_go_on(&self) -> bool {
-        self.failed.is_none() && self.open.as_ref().is_none_or(|error| error.exit == Exit::Pending)
-    }
-
-    fn take(&mut self) -> Self {
-        let empty = Self {
-            wanted: Vec::new(),
-            is_list: self.is_list,
-            next: 0,
-            under_way: 0,
-            outputs: Vec::new(),
-            notes: Vec::new(),
-            failed: None,
-            open: None,
-        };
-        std::mem::replace(self, empty)
-    }
 }

@@ -7,7 +7,7 @@ use super::decode;
 use super::definition::Workflow;
 use super::tree;
 use crate::cli::context::Context;
-use crate::cli::error::{CliError, Exit};
+use crate::cli::error::CliError;
 use crate::cli::fault::Faults;
 use crate::cli::ui::Ui;
 
@@ -15,20 +15,18 @@ use crate::cli::ui::Ui;
 /// YAML.
 ///
 /// # Errors
-/// Exit 2 when there is no such file, or it is not UTF-8.
+/// Exit 1 when it cannot be read, or is not UTF-8.
 pub fn file(path: &Path) -> Result<(Option<Workflow>, Faults), CliError> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| CliError {
-        exit: Exit::Usage,
-        ..CliError::io(format_args!("cannot read `{name}`"), &error)
-    })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| CliError::io(format_args!("cannot read `{name}`"), &error))?;
     Ok(check(&name, &text))
 }
 
 /// Reads a file that must make sense by itself.
 ///
 /// # Errors
-/// Exit 2 with every fault.
+/// Exit 1 when it cannot be read, exit 2 with every fault.
 pub fn sound(cx: &Context, path: &Path) -> Result<Workflow, CliError> {
     let (workflow, faults) = file(path)?;
     workflow.filter(|_| faults.found.is_empty()).ok_or_else(|| wrong(faults, &cx.ui))

@@ -20,13 +20,14 @@ pub mod inputs;
 pub mod load;
 mod plan;
 mod progress;
+mod queue;
 mod record;
 mod report;
 mod run;
+mod running;
 mod scope;
 mod template;
 mod tree;
 mod work;
 
-pub use draw::{mermaid, svg};
-pub use run::{Drive, Order, plan, run, sound};
+pub use run::{Drive, Order, drawn, plan, run, sketched, sound};

@@ -1,6 +1,8 @@
 //! What a run would ask for: every call with the answer of policy and the people who would have to agree. Nothing is
 //! called. Where arguments depend on what other steps will give, policy is asked as far as it can answer without them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +35,32 @@ pub enum Says {
     /// It depends on arguments that are not known yet.
     Depends,
 }
+
+impl Says {
+    /// From best to worst.
+    const ALL: [Self; 4] = [Self::Allow, Self::Depends, Self::NeedsApproval, Self::Deny];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::NeedsApproval => "needs approval",
+            Self::Deny => "deny",
+            Self::Depends => "depends",
+        }
+    }
+}
+
+/// What policy says to all calls of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// To the worst of them.
+    pub says: Says,
+    /// To each, and who must agree.
+    pub words: String,
+}
+
+/// The answers, by step; a step that would not be called has none.
+pub type Answers = BTreeMap<String, Answer>;
 
 /// One call of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -68,6 +96,9 @@ pub struct Row {
     /// In a sentence, where it is a no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// How many calls it stands for, where that is known.
+    #[serde(skip)]
+    pub count: Option<usize>,
 }
 
 /// Makes the plan of a run with these inputs.
@@ -100,10 +131,11 @@ pub fn rows(
         let more = wanted.len().saturating_sub(MOST_SHOWN);
         for (place, call) in wanted.into_iter().take(MOST_SHOWN).enumerate() {
             let item = step.for_each.is_some().then_some(place);
-            rows.push(asked(cx, step, item, call.arguments)?);
+            rows.push(asked(cx, step, item, call.call.arguments)?);
         }
         if more > 0 {
-            rows.push(Row { for_each: Some(json!(format!("{more} more items"))), ..unknown(step, tools) });
+            let rest = json!(format!("{more} more items"));
+            rows.push(Row { for_each: Some(rest), count: Some(more), ..unknown(step, tools) });
         }
     }
     Ok(rows)
@@ -121,24 +153,49 @@ pub fn show(cx: &Context, workflow: &Workflow, rows: &[Row]) -> Result<(), CliEr
             (None, Some(_)) => "[…]".to_owned(),
             (None, None) => String::new(),
         };
-        let word = match row.policy {
-            Says::Allow => "allow",
-            Says::NeedsApproval => "needs approval",
-            Says::Deny => "deny",
-            Says::Depends => "depends",
-        };
         let arguments = row.arguments.to_string();
         let short: String = arguments.chars().take(60).collect();
         let short = if short.len() < arguments.len() { format!("{short}…") } else { short };
         table.row([
             format!("{}{item}", row.step).into(),
             row.tool.as_str().into(),
-            word.into(),
+            row.policy.word().into(),
             row.approvers.join(", ").into(),
             Cell::two(short, arguments),
         ]);
     }
     cx.ui.list(&json!({"workflow": workflow.name, "calls": rows}), rows, &table)
+}
+
+/// The plan as answers, one a step.
+pub fn answers(rows: &[Row]) -> Answers {
+    let mut steps: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        steps.entry(&row.step).or_default().push(row);
+    }
+    steps.into_iter().filter_map(|(step, rows)| Some((step.to_owned(), answer(&rows)?))).collect()
+}
+
+fn answer(rows: &[&Row]) -> Option<Answer> {
+    let mut kinds: Vec<(Says, String, Option<usize>)> = Vec::new();
+    for row in rows {
+        let people = row.approvers.join(" and ");
+        let words =
+            if people.is_empty() { row.policy.word().to_owned() } else { format!("{}: {people}", row.policy.word()) };
+        match kinds.iter_mut().find(|(_, known, _)| *known == words) {
+            Some((_, _, count)) => *count = count.zip(row.count).map(|(before, more)| before + more),
+            None => kinds.push((row.policy, words, row.count)),
+        }
+    }
+    let says = Says::ALL.into_iter().rev().find(|says| kinds.iter().any(|(found, ..)| found == says))?;
+    let words: Vec<String> = match kinds.as_slice() {
+        [(_, words, _)] => vec![words.clone()],
+        kinds => kinds
+            .iter()
+            .map(|(_, words, count)| count.map_or_else(|| words.clone(), |count| format!("{count} × {words}")))
+            .collect(),
+    };
+    Some(Answer { says, words: words.join(", ") })
 }
 
 /// The exit status of a plan as a gate: that of the worst call.
@@ -156,7 +213,7 @@ pub fn verdict(rows: &[Row]) -> Result<Exit, CliError> {
 
 fn asked(cx: &Context, step: &Step, item: Option<usize>, arguments: Value) -> Result<Row, CliError> {
     let check = Check { tool: step.tool.clone(), arguments: arguments.clone(), principal: None };
-    let mut row = Row { item, arguments, ..plain(step) };
+    let mut row = Row { item, arguments, count: Some(1), ..plain(step) };
     match cx.try_send::<admin::CheckPolicy>(&check, cx.deadline())? {
         Ok(checked) => {
             row.policy = match checked.answer {
@@ -225,5 +282,34 @@ fn plain(step: &Step) -> Row {
         approvers: Vec::new(),
         rules: Vec::new(),
         because: None,
+        count: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::flow::load;
+
+    #[test]
+    fn a_step_has_the_answer_of_its_worst_call_and_says_them_all() {
+        let (workflow, _) = load::check("w.toml", "name = \"w\"\n[[step]]\nid = \"a\"\ntool = \"t\"\n");
+        let workflow = workflow.expect("a workflow");
+        let row = |policy, people: &[&str], count| Row {
+            policy,
+            approvers: people.iter().map(|who| (*who).to_owned()).collect(),
+            count,
+            ..plain(&workflow.steps[0])
+        };
+        let said = |rows: &[Row]| answers(rows).remove("a").map(|answer| (answer.says, answer.words));
+        assert_eq!(said(&[]), None);
+        let asks = || row(Says::NeedsApproval, &["1 of ops", "2 of approvers"], Some(1));
+        let words = "needs approval: 1 of ops and 2 of approvers";
+        assert_eq!(said(&[asks(), asks()]), Some((Says::NeedsApproval, words.to_owned())));
+        let rows =
+            [row(Says::Allow, &[], Some(1)), asks(), row(Says::Allow, &[], Some(7)), row(Says::Deny, &[], Some(1))];
+        assert_eq!(said(&rows), Some((Says::Deny, format!("8 × allow, 1 × {words}, 1 × deny"))));
+        let rows = [row(Says::Depends, &[], None), row(Says::Allow, &[], Some(1))];
+        assert_eq!(said(&rows), Some((Says::Depends, "depends, 1 × allow".to_owned())));
     }
 }

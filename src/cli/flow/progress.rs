@@ -1,7 +1,7 @@
 //! A run as it goes: a line a step for people, on a terminal with what is under way turning below it; one JSON
 //! object a line for programs that ask for JSON lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -12,7 +12,7 @@ use super::engine::Told;
 use super::report::{CallNote, StepReport, StepState};
 use crate::api::calls::Call;
 use crate::cli::args::Format;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Exit};
 use crate::cli::outcome;
 use crate::cli::text::escape_untrusted;
 use crate::cli::ui::{Tone, Ui};
@@ -24,6 +24,8 @@ pub struct Progress<'a> {
     widest: usize,
     turning: Option<MultiProgress>,
     bars: BTreeMap<String, ProgressBar>,
+    /// Steps of one call of which a line says that it waits for people.
+    waiting: BTreeSet<String>,
     /// Why nothing more can be written.
     broken: Option<CliError>,
 }
@@ -33,7 +35,8 @@ impl<'a> Progress<'a> {
     pub fn new(ui: &'a Ui, run: &'a str, steps: &[Step]) -> Self {
         let watched = ui.seen.err && !ui.quiet && !ui.for_programs();
         let widest = steps.iter().map(|step| step.id.len()).max().unwrap_or_default();
-        Self { ui, run, widest, turning: watched.then(MultiProgress::new), bars: BTreeMap::new(), broken: None }
+        let turning = watched.then(MultiProgress::new);
+        Self { ui, run, widest, turning, bars: BTreeMap::new(), waiting: BTreeSet::new(), broken: None }
     }
 
     /// Shows what happened.
@@ -77,6 +80,9 @@ impl<'a> Progress<'a> {
     }
 
     fn waits(&mut self, step: &Step, call: &Call) {
+        if step.for_each.is_none() && !self.bars.contains_key(&step.id) {
+            self.waiting.insert(step.id.clone());
+        }
         let said = format!("waits for people ({})", outcome::awaited(call));
         match self.bars.get(&step.id) {
             Some(bar) => bar.set_message(format!("{}  {said}", self.head(&step.id, &step.tool))),
@@ -94,6 +100,13 @@ impl<'a> Progress<'a> {
         if let Some(bar) = self.bars.remove(&report.id) {
             bar.finish_and_clear();
         }
+        let still_waits = report.state == StepState::Open
+            && report.error.as_ref().is_some_and(|error| error.exit == Exit::Pending)
+            && self.waiting.contains(&report.id);
+        if still_waits {
+            // The line is there already, and the end says how to go on.
+            return;
+        }
         let (tone, sign) = match report.state {
             StepState::Succeeded => (Tone::Good, "✔"),
             StepState::Failed => (Tone::Bad, "✖"),
@@ -101,7 +114,7 @@ impl<'a> Progress<'a> {
             StepState::Skipped | StepState::Stopped | StepState::NotBegun => (Tone::Faint, "·"),
         };
         let mut said = Vec::new();
-        match (report.calls.as_slice(), &report.output) {
+        match (report.calls.as_slice(), &*report.output) {
             (_, Value::Array(items)) if items.len() != 1 || report.calls.len() != 1 => {
                 said.push(format!(
                     "{} of {}",

@@ -40,8 +40,6 @@ pub struct Begun {
     pub state: String,
     /// What is known of steps that will not be looked at again, by their ids.
     pub settled: Map<String, Value>,
-    /// It was begun before.
-    pub is_old: bool,
     /// It is left to the daemon.
     pub is_detached: bool,
 }
@@ -52,7 +50,7 @@ pub struct Begun {
 /// The daemon's own; exit 12 for a run that this version cannot read.
 pub fn find(cx: &Context, id: &str) -> Result<Option<Begun>, CliError> {
     match cx.try_send::<runs::Show>(&RunRef { run: id.to_owned() }, cx.deadline())? {
-        Ok(run) => read(run, true).map(Some),
+        Ok(run) => read(run).map(Some),
         Err(ClientError::Problem(problem)) if problem.known_code() == Some(Code::NotFound) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -63,10 +61,12 @@ pub fn find(cx: &Context, id: &str) -> Result<Option<Begun>, CliError> {
 /// # Errors
 /// Exit 12 with what changed; the daemon's own.
 pub fn begin(cx: &Context, caller: &Caller, id: &str, workflow: &Workflow, plan: Plan) -> Result<Begun, CliError> {
-    let begun = send(cx, caller, id, workflow, &plan)?;
-    if begun.is_old {
-        same(id, &begun.plan, &plan)?;
+    let run = send(cx, caller, id, workflow, &plan)?;
+    if run.changed {
+        return Ok(Begun::of(run, plan));
     }
+    let begun = read(run)?;
+    same(id, &begun.plan, &plan)?;
     Ok(begun)
 }
 
@@ -99,9 +99,9 @@ pub fn again(
     }
     let first = old.id.split_once('+').map_or(old.id.as_str(), |(first, _)| first);
     for number in 2..MOST_AGAIN {
-        let begun = send(cx, caller, &format!("{first}+{number}"), workflow, &plan)?;
-        if !begun.is_old {
-            return Ok(begun);
+        let run = send(cx, caller, &format!("{first}+{number}"), workflow, &plan)?;
+        if run.changed {
+            return Ok(Begun::of(run, plan));
         }
     }
     Err(CliError::new(Exit::Limited, "too-many-runs", format!("`{first}` was begun again too often")))
@@ -132,17 +132,15 @@ fn behind(workflow: &Workflow, step: &str) -> Result<BTreeSet<String>, CliError>
     }
 }
 
-fn send(cx: &Context, caller: &Caller, id: &str, workflow: &Workflow, plan: &Plan) -> Result<Begun, CliError> {
+fn send(cx: &Context, caller: &Caller, id: &str, workflow: &Workflow, plan: &Plan) -> Result<Run, CliError> {
     let plan = serde_json::to_value(plan).unwrap_or_default();
     let new = NewRun { run: id.to_owned(), workflow: workflow.name.clone(), plan };
-    let run = cx.run(caller.ask::<runs::Begin>(&new))??;
-    let is_old = !run.changed;
-    read(run, is_old)
+    cx.run(caller.ask::<runs::Begin>(&new))?
 }
 
-fn read(run: Run, is_old: bool) -> Result<Begun, CliError> {
-    let plan = run.plan.unwrap_or_default();
-    let plan = serde_json::from_value(plan).map_err(|_| {
+/// A run that this version began once.
+fn read(mut run: Run) -> Result<Begun, CliError> {
+    let plan = serde_json::from_value(run.plan.take().unwrap_or_default()).map_err(|_| {
         CliError::new(
             Exit::Conflict,
             "workflow-nondeterminism",
@@ -150,9 +148,15 @@ fn read(run: Run, is_old: bool) -> Result<Begun, CliError> {
         )
         .hint("start a new run under another name")
     })?;
-    let settled = run.detail.as_ref().and_then(|detail| detail.get("steps")).and_then(Value::as_object).cloned();
-    let is_detached = run.runner.is_some();
-    Ok(Begun { id: run.run, plan, state: run.state, settled: settled.unwrap_or_default(), is_old, is_detached })
+    Ok(Begun::of(run, plan))
+}
+
+impl Begun {
+    fn of(run: Run, plan: Plan) -> Self {
+        let settled = run.detail.as_ref().and_then(|detail| detail.get("steps")).and_then(Value::as_object).cloned();
+        let is_detached = run.runner.is_some();
+        Self { id: run.run, plan, state: run.state, settled: settled.unwrap_or_default(), is_detached }
+    }
 }
 
 /// Checks that a run is still what it was.

@@ -1,5 +1,7 @@
 //! What a run has come to: for people, for programs, and the exit status.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -69,7 +71,7 @@ pub struct StepReport {
     /// How it stands.
     pub state: StepState,
     /// What it gave: for a list, one value for each item.
-    pub output: Value,
+    pub output: Arc<Value>,
     /// Why it did not succeed.
     pub error: Option<CliError>,
     /// Why it was not begun.
@@ -181,7 +183,7 @@ impl StepReport {
             section: step.section,
             tool: step.tool.clone(),
             state: StepState::NotBegun,
-            output: Value::Null,
+            output: Arc::default(),
             error: None,
             because: None,
             calls: Vec::new(),
@@ -201,7 +203,7 @@ impl StepReport {
             step.insert("calls".into(), json!(self.calls));
         }
         if !self.output.is_null() {
-            step.insert("output".into(), self.output.clone());
+            step.insert("output".into(), (*self.output).clone());
         }
         if let Some(error) = &self.error {
             step.insert("error".into(), error.for_programs().get("error").cloned().unwrap_or_default());

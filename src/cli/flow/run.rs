@@ -11,14 +11,14 @@ use super::arguments::{self, Tools};
 use super::caller::Caller;
 use super::definition::Workflow;
 use super::engine::{Engine, Told};
-use super::plan as planned;
+use super::plan::{self as planned, Answers};
 use super::progress::Progress;
 use super::record::{self, Begun, Plan};
 use super::report::{Report, RunState};
-use super::{detach, inputs, load};
+use super::{detach, draw, inputs, load};
 use crate::api::endpoint::Nothing;
 use crate::api::tools;
-use crate::cli::args::Format;
+use crate::cli::args::{Format, Picture};
 use crate::cli::context::Context;
 use crate::cli::deciding;
 use crate::cli::error::{CliError, Exit};
@@ -59,6 +59,9 @@ pub enum Drive {
 /// # Errors
 /// Everything that is wrong before anything runs, and every end of the run but success.
 pub fn run(cx: &Context, order: &Order) -> Result<Exit, CliError> {
+    if order.drive == Drive::Owned {
+        detach::take_token(cx)?;
+    }
     let known = match &order.run {
         Some(run) => record::find(cx, named(run)?)?,
         None => None,
@@ -96,6 +99,33 @@ pub fn plan(cx: &Context, file: &Path, given: &[String], is_gate: bool) -> Resul
     let rows = planned::rows(cx, &workflow, &tools, inputs)?;
     planned::show(cx, &workflow, &rows)?;
     if is_gate { planned::verdict(&rows) } else { Ok(Exit::Done) }
+}
+
+/// Draws a workflow with what [`plan`] says to each of its steps.
+///
+/// # Errors
+/// Everything that is wrong with the file and what it is given; the daemon's own.
+pub fn drawn(cx: &Context, file: &Path, given: &[String], form: Picture) -> Result<Exit, CliError> {
+    let (workflow, tools) = sound(cx, file)?;
+    let inputs = inputs::of(&workflow, given)?;
+    let answers = planned::answers(&planned::rows(cx, &workflow, &tools, inputs)?);
+    picture(cx, &workflow, Some(&answers), form)
+}
+
+/// Draws a workflow as its file alone says it.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn sketched(cx: &Context, file: &Path, form: Picture) -> Result<Exit, CliError> {
+    picture(cx, &load::sound(cx, file)?, None, form)
+}
+
+fn picture(cx: &Context, workflow: &Workflow, answers: Option<&Answers>, form: Picture) -> Result<Exit, CliError> {
+    let picture = match form {
+        Picture::Mermaid => draw::mermaid(workflow, answers),
+        Picture::Svg => draw::svg(workflow, answers),
+    };
+    cx.ui.out(&picture).map(|()| Exit::Done)
 }
 
 /// The run, as the daemon has it now.

@@ -85,6 +85,11 @@ impl Source {
         Ok(source)
     }
 
+    /// One that cannot be read. Nothing with a fault is ever run; what it seems to look at lets other faults be found.
+    pub fn malformed(text: &str, span: &Span) -> Self {
+        Self { text: text.into(), span: span.clone() }
+    }
+
     fn template(text: &str, span: &Span) -> Result<Self, Fault> {
         EXPRESSIONS.template_from_str(text).map_err(|error| malformed(&error, span))?;
         let source = Self { text: text.into(), span: span.clone() };
@@ -146,7 +151,8 @@ impl Source {
             EXPRESSIONS.template_from_str(&self.text).map(|it| it.undeclared_variables(true))
         };
         let known: BTreeSet<String> = EXPRESSIONS.globals().map(|(name, _)| name.to_owned()).collect();
-        let paths = found.unwrap_or_default().into_iter().filter(|path| !known.contains(path));
+        let Ok(found) = found else { return steps_in(&self.text) };
+        let paths = found.into_iter().filter(|path| !known.contains(path));
         paths.map(|path| Reference(path.split('.').map(str::to_owned).collect())).collect()
     }
 
@@ -162,12 +168,12 @@ impl Source {
 }
 
 impl Shape {
-    /// Reads a value; what is malformed is told to `fault` and left as it is.
+    /// Reads a value; what is malformed is told to `fault` and stays for what it seems to look at.
     pub fn of(node: &Node, fault: &mut impl FnMut(Fault)) -> Self {
         match &node.tree {
             Tree::Text(text) => Self::of_text(text, &node.span).unwrap_or_else(|wrong| {
                 fault(wrong);
-                Self::Fixed(Value::String(text.clone()))
+                Self::Expression(Source::malformed(text, &node.span))
             }),
             Tree::List(items) => {
                 let items: Vec<_> = items.iter().map(|item| Self::of(item, fault)).collect();
@@ -312,6 +318,21 @@ pub fn dynamic(value: &Value) -> Dynamic {
 /// What an expression gave, as JSON.
 fn as_json(value: &Dynamic, source: &Source) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|error| format!("`{}` gives what JSON cannot hold: {error}", source.text))
+}
+
+/// The steps that a text seems to look at, although it cannot be read.
+fn steps_in(text: &str) -> BTreeSet<Reference> {
+    let is_of_name = |symbol: char| symbol.is_ascii_alphanumeric() || symbol == '_';
+    let mut found = BTreeSet::new();
+    for (at, root) in text.match_indices("steps.") {
+        let is_whole = !text.get(..at).unwrap_or_default().ends_with(|symbol| is_of_name(symbol) || symbol == '.');
+        let rest = text.get(at + root.len()..).unwrap_or_default();
+        let id: String = rest.chars().take_while(|symbol| is_of_name(*symbol)).collect();
+        if is_whole && !id.is_empty() {
+            found.insert(Reference(vec!["steps".to_owned(), id]));
+        }
+    }
+    found
 }
 
 /// What is between the braces of a text that starts and ends with them.

@@ -10,6 +10,7 @@ use super::caller::Wanted;
 use super::definition::{MOST_ITEMS, Step};
 use super::scope::Scope;
 use super::template::{Ready, Shape};
+use crate::api::calls::{Ask, NewCall};
 use crate::api::tools::Tool;
 use crate::domain::digest::Digest;
 use crate::domain::tool::EffectClass;
@@ -43,21 +44,20 @@ pub fn of(step: &Step, scope: &Scope, is_harmless: bool) -> Result<Option<Vec<Wa
     let make = |scope_of_item: &Dynamic, place: Option<usize>| -> Result<Wanted, String> {
         let (key, is_of_run) = key(step, about.as_ref(), workflow, run, scope_of_item, place)?;
         let reason = why.as_ref().map(|why| why.value(scope_of_item)).transpose()?;
-        Ok(Wanted {
+        let call = NewCall {
             tool: step.tool.clone(),
             arguments: with.value(scope_of_item)?,
-            key,
-            is_of_run,
+            idempotency_key: Some(key),
+            dry_run: false,
             reason: Some(match reason {
                 None | Some(Value::Null) => format!("step `{}` of run `{run}` of `{workflow}`", step.id),
                 Some(Value::String(text)) => text,
                 Some(other) => other.to_string(),
             }),
-            ask_people: step.approval,
-            retry: step.retry,
-            timeout: Wanted::timeout(step.timeout),
-            is_harmless,
-        })
+            wait: None,
+            approval: step.approval.then_some(Ask::Required),
+        };
+        Ok(Wanted { call, is_of_run, retry: step.retry, timeout: Wanted::timeout(step.timeout), is_harmless })
     };
     let Some(list) = &step.for_each else { return Ok(Some(vec![make(&whole, None)?])) };
     let Value::Array(items) = list.value(&whole)? else {
@@ -71,10 +71,11 @@ pub fn of(step: &Step, scope: &Scope, is_harmless: bool) -> Result<Option<Vec<Wa
     let mut bytes = 0;
     for (place, scope) in scope.of_items(&step.id, &items) {
         let call = make(&scope, Some(place)).map_err(|why| format!("item {place}: {why}"))?;
-        if !keys.insert(call.key.clone()) {
-            return Err(format!("item {place}: `idempotency` gives `{}` for two items", call.key));
+        // The run's own keys have the place of the item in them.
+        if !call.is_of_run && !keys.insert(call.key().to_owned()) {
+            return Err(format!("item {place}: `idempotency` gives `{}` for two items", call.key()));
         }
-        bytes += size(&call.arguments);
+        bytes += size(&call.call.arguments);
         if bytes > MOST_ARGUMENTS {
             return Err(format!("the arguments of its calls are more than {MOST_ARGUMENTS} bytes at item {place}"));
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{example, file, happened, ticket};
+use crate::support::daemon::UNHURRIED;
 use crate::support::{Daemon, Story, until};
 
 const SUPPORT: [&str; 4] = ["--input", "customer=acme", "--input", "problem=Login is broken"];
@@ -55,7 +56,7 @@ fn approve(daemon: &Daemon, number: &str) {
 
 #[test]
 fn a_run_that_is_left_to_the_daemon_waits_for_people_and_goes_on() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     let left = support(&daemon).json();
     assert_eq!((&left["run"], &left["state"], &left["changed"]), (&json!("s1"), &json!("open"), &json!(true)));
     let waits = until_driver(&daemon, "s1", "waiting");
@@ -82,7 +83,7 @@ fn a_run_that_is_left_to_the_daemon_waits_for_people_and_goes_on() {
 
 #[test]
 fn people_get_the_id_and_what_to_type_and_scripts_the_id_alone() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     let path = file(&daemon, "w.toml", &format!("name = \"w\"\n{}", ticket("a", "A ticket", "")));
     let ending = daemon.cli(&["run", &path, "--detach"]).env("TOOLCTL_WAIT", "5m").exits(0);
     let id = ending.stdout.trim().to_owned();
@@ -96,7 +97,7 @@ fn people_get_the_id_and_what_to_type_and_scripts_the_id_alone() {
 #[test]
 fn kill_9_of_the_daemon_at_any_moment_and_the_next_one_goes_on() {
     for moment in ["left", "asked", "decided"] {
-        let mut daemon = Daemon::start();
+        let mut daemon = Daemon::unhurried();
         support(&daemon).exits(0);
         if moment != "left" {
             until_driver(&daemon, "s1", "waiting");
@@ -122,7 +123,7 @@ fn kill_9_of_the_daemon_at_any_moment_and_the_next_one_goes_on() {
 
 #[test]
 fn a_daemon_that_stops_ends_its_drivers_and_the_next_one_starts_them_again() {
-    let mut daemon = Daemon::start();
+    let mut daemon = Daemon::unhurried();
     support(&daemon).exits(0);
     until_driver(&daemon, "s1", "waiting");
     assert_eq!(daemon.terminate(), Some(0));
@@ -136,7 +137,7 @@ fn a_daemon_that_stops_ends_its_drivers_and_the_next_one_starts_them_again() {
 
 #[test]
 fn a_driver_that_is_killed_is_started_again() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     support(&daemon).exits(0);
     until_driver(&daemon, "s1", "waiting");
     let first = drivers(&daemon);
@@ -153,7 +154,7 @@ fn a_driver_that_is_killed_is_started_again() {
 
 #[test]
 fn a_terminal_looks_on_and_leaves_without_stopping_anything() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     support(&daemon).exits(0);
     until_driver(&daemon, "s1", "waiting");
     let mut watching = daemon.cli(&["run", "--run", "s1", "--wait", "50s", "-o", "jsonl"]).start();
@@ -171,7 +172,7 @@ fn a_terminal_looks_on_and_leaves_without_stopping_anything() {
 
 #[test]
 fn a_run_acts_as_the_key_it_was_left_with_and_dies_with_it() {
-    let mut daemon = Daemon::start();
+    let mut daemon = Daemon::unhurried();
     daemon.approver("anna");
     let made = daemon.make_key(&json!({"name": "bot", "kind": "agent"}));
     let (key, handle) = (made["key"].as_str().expect("a key"), made["info"]["id"].as_str().expect("a handle"));
@@ -184,6 +185,12 @@ fn a_run_acts_as_the_key_it_was_left_with_and_dies_with_it() {
     assert_eq!(waits["run"]["runner"]["credential"], handle);
     assert!(waits["calls"].as_array().expect("calls").iter().all(|call| call["principal"] == "agent:bot"), "{waits}");
     assert_eq!(secrets_on_disk(&daemon.state()), 0, "what drives it is lent a token that is nowhere on disk");
+    for pid in drivers(&daemon) {
+        for file in ["environ", "cmdline"] {
+            let bytes = std::fs::read(Path::new("/proc").join(&pid).join(file)).expect("a driver's own");
+            assert!(!bytes.windows(5).any(|window| window == b"tctl_"), "nor in its {file}");
+        }
+    }
 
     // The key is gone, and with it everything it asked for: also in the next daemon.
     let second = daemon.agent("bot");
@@ -207,7 +214,7 @@ fn a_run_acts_as_the_key_it_was_left_with_and_dies_with_it() {
 
 #[test]
 fn a_key_that_is_revoked_while_its_run_waits_stops_the_run() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     daemon.approver("anna");
     let made = daemon.make_key(&json!({"name": "bot", "kind": "agent"}));
     let (key, handle) = (made["key"].as_str().expect("a key"), made["info"]["id"].as_str().expect("a handle"));
@@ -238,7 +245,7 @@ fn secrets_on_disk(folder: &Path) -> usize {
 
 #[test]
 fn a_run_that_is_taken_back_is_driven_no_more() {
-    let mut daemon = Daemon::start();
+    let mut daemon = Daemon::unhurried();
     support(&daemon).exits(0);
     until_driver(&daemon, "s1", "waiting");
     let taken = daemon.cli(&["runs", "cancel", "s1", "-o", "json"]).json();
@@ -255,7 +262,7 @@ fn a_run_that_is_taken_back_is_driven_no_more() {
 
 #[test]
 fn a_run_that_fails_is_rolled_back_through_crashes_and_ends_as_failed() {
-    let mut daemon = Daemon::start();
+    let mut daemon = Daemon::unhurried();
     let fails =
         "[[step]]\nid = \"bad\"\ntool = \"create_ticket\"\nwith = { customer_id = 999, title = \"Nobody's\" }\n";
     let undo = "[[on_failure]]\nid = \"undo\"\ntool = \"update_customer_status\"\n\
@@ -283,7 +290,7 @@ fn a_run_that_fails_is_rolled_back_through_crashes_and_ends_as_failed() {
 
 #[test]
 fn a_no_of_policy_ends_a_run_that_nobody_looks_at() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     let denies = "@id(\"reads\")\npermit (principal, action in Toolctl::Action::\"readonly\", resource);\n";
     daemon.configure("policies/main.cedar", denies);
     daemon.cli(&["reload"]).exits(0);
@@ -304,7 +311,7 @@ fn a_no_of_policy_ends_a_run_that_nobody_looks_at() {
 fn what_is_in_the_way_is_told_and_the_run_goes_on_once_it_is_gone() {
     let mut daemon = Daemon::prepared(&["--env-file", ".env"], &[]);
     let set = |daemon: &Daemon, tools: &str| {
-        std::fs::write(daemon.dir().join(".env"), format!("ALLOWED_TOOLS={tools}\n")).expect("the env file");
+        std::fs::write(daemon.dir().join(".env"), format!("{UNHURRIED}ALLOWED_TOOLS={tools}\n")).expect("the env file");
     };
     set(&daemon, "search_customer,create_ticket,send_message,update_customer_status");
     daemon.restart();
@@ -329,7 +336,7 @@ fn what_is_in_the_way_is_told_and_the_run_goes_on_once_it_is_gone() {
 
 #[test]
 fn what_cannot_be_left_to_the_daemon_is_refused_in_words() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     let (one, two) = (daemon.agent("one"), daemon.agent("two"));
     let path = file(&daemon, "w.toml", &format!("name = \"w\"\n{}", ticket("a", "Mine", "")));
     let detach =
@@ -346,7 +353,7 @@ fn what_cannot_be_left_to_the_daemon_is_refused_in_words() {
 
     daemon.cli(&["run", "--detach"]).exits(2);
     daemon.cli(&["run", "--run", "never-begun", "--detach"]).exits(2);
-    daemon.cli(&["run", "missing.toml", "--detach"]).exits(2);
+    daemon.cli(&["run", "missing.toml", "--detach"]).exits(1);
     for other in ["--plan", "--dry-run"] {
         daemon.cli(&["run", &path, "--detach", other]).exits(2);
     }
@@ -370,7 +377,9 @@ fn what_cannot_be_left_to_the_daemon_is_refused_in_words() {
 fn kill_9_around_the_write_by_which_a_run_is_left_and_it_is_left_once() {
     for side in ["before", "after"] {
         // The first write of its kind begins the run.
-        let mut daemon = Daemon::prepared(&[], &[("TOOLCTL_FAILPOINT", &format!("run:{side}:kill:2"))]);
+        let point = format!("run:{side}:kill:2");
+        let mut daemon = Daemon::prepared(&["--env-file", ".env"], &[("TOOLCTL_FAILPOINT", &point)]);
+        std::fs::write(daemon.dir().join(".env"), UNHURRIED).expect("the env file");
         daemon.restart();
         let client = support(&daemon).start();
         daemon.ended();

@@ -41,7 +41,7 @@ fn support_waits_for_people_and_goes_on_where_it_stopped() {
 
 #[test]
 fn support_waits_as_long_as_it_is_told() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     let waiting = run(
         &daemon,
         &example("support.toml"),

@@ -70,7 +70,12 @@ fn what_is_no_workflow_at_all_is_told_too() {
     told("bomb.yaml", bomb);
     told("deep.toml", &format!("a = {}{}\n", "[".repeat(5_000), "]".repeat(5_000)));
     told("deep.yaml", &format!("a: {}{}\n", "[".repeat(5_000), "]".repeat(5_000)));
-    daemon.cli(&["run", "missing.toml"]).exits(2);
+    for words in
+        [&["run", "missing.toml"][..], &["workflow", "validate", "missing.toml"], &["tools", "lint", "missing.toml"]]
+    {
+        let error = daemon.cli(&[words, &["-o", "json"]].concat()).exits(1).error();
+        assert_eq!(error["code"], "io", "{words:?} cannot be read: {error}");
+    }
     daemon.cli(&["run"]).exits(2);
     daemon.cli(&["run", "--run", "a/b"]).exits(2);
     daemon.cli(&["run", "--run", "never-begun"]).exits(2);

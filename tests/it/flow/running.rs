@@ -122,6 +122,73 @@ fn people_see_a_line_a_step_and_programs_see_json_lines() {
 }
 
 #[test]
+fn what_waits_is_told_once_and_a_run_says_in_a_pipe_how_it_stands() {
+    let daemon = Daemon::start();
+    let path =
+        file(&daemon, "w.toml", &format!("name = \"w\"\n{}", ticket("a", "Asked for", "approval = \"required\"")));
+    let ending = daemon.cli(&["run", &path, "--run", "r"]).exits(8);
+    assert_eq!(
+        ending.stderr,
+        "⏸ a  create_ticket  waits for people (#1, 1 of approvers)\n\
+         error[approval-pending]: run `r` stopped at `a`: `create_ticket` waits for people (#1, 1 of approvers)\n  \
+         try:  toolctl approve '#1'\n  try:  toolctl run --run r\n"
+    );
+    let shown = || daemon.cli(&["runs", "show", "r"]).succeeds();
+    let listed = daemon.cli(&["runs", "list"]).succeeds();
+    let lines = shown();
+    let (first, calls) = lines.split_once('\n').expect("lines");
+    assert_eq!(format!("{first}\n"), listed, "the run stands as in the list, before its calls");
+    assert!(first.starts_with("r\tw\topen\t") && calls.starts_with("call_"), "{lines}");
+    daemon.cli(&["approve", "1", "--yes"]).exits(0);
+    daemon.cli(&["run", "--run", "r"]).exits(0);
+    assert!(shown().starts_with("r\tw\tsucceeded\t"), "{}", shown());
+    let objects = daemon.cli(&["runs", "show", "r", "-o", "jsonl"]).succeeds();
+    let objects: Vec<serde_json::Value> =
+        objects.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((&objects[0]["run"], &objects[1]["tool"]), (&json!("r"), &json!("create_ticket")));
+    let dry = ["call", "update_customer_status", "--customer-id", "1", "--new-status", "Gone", "--dry-run"];
+    let ending = daemon.cli(&dry).exits(8);
+    assert!(ending.stderr.contains("would wait for people (1 of approvers)"), "{}", ending.stderr);
+}
+
+#[test]
+fn a_plan_is_drawn_with_what_policy_says_to_each_step() {
+    let daemon = Daemon::start();
+    let key = daemon.agent("bot");
+    let text = format!(
+        "name = \"w\"\ninputs.go = {{ type = \"boolean\" }}\n[[step]]\nid = \"reads\"\ntool = \"search_customer\"\nwith = {{ query = \"a\" }}\n\
+         [[step]]\nid = \"asks\"\ntool = \"update_customer_status\"\nwith = {{ customer_id = 1, new_status = \"Gone\" }}\nneeds = \"reads\"\n{}{}",
+        ticket("item", "One of two", "for_each = [1, 2]"),
+        ticket("never", "Not now", "when = \"inputs.go\""),
+    );
+    let path = file(&daemon, "w.toml", &text);
+    let draw = |form: &str, go: &str| {
+        daemon.cli(&["workflow", "graph", &path, "--plan", "-i", go, "--format", form]).key(&key).succeeds()
+    };
+    let mermaid = draw("mermaid", "go=false");
+    for line in [
+        "s_reads[\"reads<br/>search_customer<br/>allow\"]:::allow",
+        "s_asks{{\"asks<br/>update_customer_status<br/>needs approval: 1 of approvers\"}}:::people",
+        "s_item[\"item<br/>create_ticket ×n<br/>allow\"]:::allow",
+        "s_never(\"never<br/>create_ticket ?<br/>not called\"):::uncalled",
+    ] {
+        assert!(mermaid.contains(line), "{line}\n{mermaid}");
+    }
+    let svg = draw("svg", "go=true");
+    assert!(svg.contains(">needs approval: 1 of approvers</text>") && !svg.contains("not called"), "{svg}");
+    let reads = "@id(\"reads\")\npermit (principal, action in Toolctl::Action::\"readonly\", resource);\n";
+    daemon.configure("policies/main.cedar", reads);
+    daemon.cli(&["reload"]).exits(0);
+    let mermaid = draw("mermaid", "go=true");
+    assert!(mermaid.contains("s_asks[[\"asks<br/>update_customer_status<br/>deny\"]]:::deny"), "{mermaid}");
+    assert_eq!(daemon.audit("kind=call.*"), Vec::<serde_json::Value>::new(), "nothing was called");
+
+    daemon.cli(&["workflow", "graph", &path, "-i", "go=true"]).exits(2);
+    daemon.cli(&["workflow", "graph", &path, "--plan"]).exits(2);
+    Daemon::prepared(&[], &[]).cli(&["workflow", "graph", &path, "--plan", "-i", "go=true"]).exits(7);
+}
+
+#[test]
 fn a_plan_says_what_policy_says_and_calls_nothing() {
     let daemon = Daemon::start();
     let key = daemon.agent("bot");
@@ -172,7 +239,7 @@ fn a_workflow_is_drawn_without_a_daemon() {
 
 #[test]
 fn ctrl_c_leaves_a_run_where_it_is() {
-    let daemon = Daemon::start();
+    let daemon = Daemon::unhurried();
     let inputs = ["customer=acme", "problem=Login is broken"];
     let waiting = run(&daemon, &super::example("support.toml"), &inputs, &["--run", "s1", "--wait", "50s"]).start();
     crate::support::until(|| {
