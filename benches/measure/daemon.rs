@@ -78,6 +78,14 @@ impl Daemon {
         Usage::of(self.child.id())
     }
 
+    /// How long its threads were on a processor so far, to the nanosecond.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn on_cpu(&self) -> Result<Duration, Fault> {
+        machine::on_cpu(self.child.id())
+    }
+
     /// Its resident memory in megabytes of 10⁶ bytes.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Fault> {
         (&files.list, PARALLEL, format!("an item in a list of {calls}, {PARALLEL} at once")),
     ] {
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..options.rounds {
+        for _ in 0..options.rounds * 3 {
             number += 1;
             let start = timed(home.path(), &files.one, &format!("one-{number}"))?;
             let whole = timed(home.path(), file, &format!("all-{number}"))?;

@@ -132,6 +132,20 @@ impl Usage {
     }
 }
 
+/// How long the threads that a process has now were on a processor (`schedstat` of proc(5), the first field).
+///
+/// # Errors
+/// When it is gone.
+pub fn on_cpu(pid: u32) -> Result<Duration, Fault> {
+    let mut nanoseconds = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end while it is looked for.
+        let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+        nanoseconds += text.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
 /// Bytes that the calling thread caused to be sent to the storage layer.
 ///
 /// # Errors

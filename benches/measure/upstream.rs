@@ -25,6 +25,9 @@ pub const ANSWERS: &str = "__answers";
 /// How long the daemon may take to have the server up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Turns in which a round is taken: each compares what the machine was like in one moment.
+const TURNS: usize = 4;
+
 /// The most that the daemon may add, in microseconds.
 const ADDED: Goal = Goal::AtMost(100.0);
 
@@ -36,16 +39,24 @@ pub fn run(options: &Options, report: &mut Report) -> Result<(), Fault> {
     let home = options.folder()?;
     let daemon = behind(home.path())?;
     let (mut direct, mut through, mut built_in) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        direct.push(alone(options.slice)?.quantile(0.5));
-        through.push(load::drive(&daemon.socket(), Operation::NativeUpstream, 1, options.slice)?.quantile(0.5));
-        built_in.push(load::drive(&daemon.socket(), Operation::NativeSearchCustomer, 1, options.slice)?.quantile(0.5));
+    let mut added = Vec::new();
+    for _ in 0..options.rounds * TURNS {
+        let drive = |operation| load::drive(&daemon.socket(), operation, 1, options.slice / TURNS as u32);
+        let (alone, whole, read) = (
+            alone(options.slice / TURNS as u32)?.quantile(0.5),
+            drive(Operation::NativeUpstream)?.quantile(0.5),
+            drive(Operation::NativeSearchCustomer)?.quantile(0.5),
+        );
+        direct.push(alone);
+        through.push(whole);
+        built_in.push(read);
+        added.push(whole - read - alone);
     }
     daemon.stop()?;
     let (direct, through, built_in) = (median(direct), median(through), median(built_in));
     let figure = format!("{through:.1} µs through the daemon; direct {direct:.1} µs; a built-in read {built_in:.1} µs");
     let what = "p50 of an upstream call, beyond a built-in read and the same call direct";
-    report.goal("S5", what, figure, (ADDED, "µs"), through - built_in - direct);
+    report.goal("S5", what, figure, (ADDED, "µs"), median(added));
     Ok(())
 }
 
