@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -298,7 +298,7 @@ fn whoever_is_killed_at_whichever_point_of_a_call_its_class_decides() {
     daemon.cli(&["audit", "verify"]).exits(0);
 }
 
-fn case(daemon: &mut Daemon, folder: &PathBuf, door: &Door, point: &str, victim: Victim, class: &str) {
+fn case(daemon: &mut Daemon, folder: &Path, door: &Door, point: &str, victim: Victim, class: &str) {
     until_up(daemon);
     let what = format!("{class}-{point}-{victim:?}");
     let _earlier = std::fs::remove_file(folder.join("reached"));
