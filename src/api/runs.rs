@@ -93,6 +93,9 @@ pub struct Run {
     /// What drives it, while it is left to the daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<Runner>,
+    /// Calls that it has in common with other requests; only where one run is looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<Attached>,
     /// This request began it, left it to the daemon, or ended it.
     pub changed: bool,
     /// When it began; RFC 3339.
@@ -100,6 +103,18 @@ pub struct Run {
     /// When it ended; RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+}
+
+/// A key that stands for a call which was made with another one, as the same request waited for people already. One of
+/// the two is a key of the run.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Attached {
+    /// The key.
+    pub key: String,
+    /// The one that the call was made with.
+    pub opened_by: String,
+    /// The call.
+    pub call: String,
 }
 
 /// What drives a run that was left to the daemon.

@@ -30,7 +30,7 @@ mod runs;
 pub use desk::{Customer, DeskImport, DeskRead, DeskTables, Edge, InStore, Message, Ticket};
 pub use people::{Authenticator, KeyRecord, Keys, LENT, Minted, Presented};
 pub use runners::{Runners, Standing};
-pub use runs::Runs;
+pub use runs::{Attachment, Runs};
 
 use super::cleared::Cleared;
 use super::opening::Opening;
@@ -226,6 +226,14 @@ pub trait Ledger: Send + Sync {
         principal: &'a PrincipalId,
         key: &'a IdempotencyKey,
     ) -> Wait<'a, Result<Option<Call>, Unavailable>>;
+
+    /// Attachments of this principal that are about a run: of its own keys, and of others to its calls. In the order of
+    /// the keys, as far as the bodies of the calls are kept.
+    fn attachments<'a>(
+        &'a self,
+        principal: &'a PrincipalId,
+        run: &'a RunId,
+    ) -> Wait<'a, Result<Vec<Attachment>, Unavailable>>;
 
     /// The call whose approval has this number.
     fn find_number(&self, number: u64) -> Wait<'_, Result<Option<Call>, Unavailable>>;

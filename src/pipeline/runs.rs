@@ -5,6 +5,7 @@
 use serde_json::Value;
 
 use crate::domain::audit::{AuditRecord, RecordType};
+use crate::domain::call::Call;
 use crate::domain::denial::{Code, Denial, Stage};
 use crate::domain::id::{PrincipalId, RunId};
 use crate::domain::json::Canonical;
@@ -12,7 +13,7 @@ use crate::domain::principal::Principal;
 use crate::domain::run::{Detached, Run, RunEnd, RunVerdict};
 use crate::domain::time::Timestamp;
 
-use super::port::{Presented, Standing, Unavailable};
+use super::port::{Attachment, Presented, Standing, Unavailable};
 use super::submission::Answer;
 use super::{Pipeline, unavailable};
 
@@ -34,6 +35,8 @@ pub struct RunView {
     pub run: Run,
     /// What drives it; none unless it was left to the daemon, which is not done with it.
     pub runner: Option<Runner>,
+    /// Calls that it has in common with other keys; only where one run is looked at.
+    pub attached: Vec<Attachment>,
 }
 
 /// What drives a run.
@@ -85,7 +88,7 @@ impl Pipeline {
             if is_news && verdict == RunVerdict::Cancelled {
                 self.ports.runners.let_go(&principal.id, &id);
             }
-            Ok((self.view_run(run).await?, is_news))
+            Ok((self.view_whole(run).await?, is_news))
         })
         .await
     }
@@ -125,7 +128,7 @@ impl Pipeline {
     pub async fn show_run(&self, presented: Presented, id: RunId) -> Answer<RunView> {
         self.looking(&presented, async |principal| {
             let found = self.ports.runs.find_run(&principal.id, &id).await.map_err(|why| unavailable(&why))?;
-            self.view_run(found.ok_or_else(|| no_run(&id))?).await
+            self.view_whole(found.ok_or_else(|| no_run(&id))?).await
         })
         .await
     }
@@ -165,10 +168,20 @@ impl Pipeline {
 
     async fn view_run(&self, run: Run) -> Result<RunView, Denial> {
         if run.detached.is_none() {
-            return Ok(RunView { run, runner: None });
+            return Ok(RunView { run, runner: None, attached: Vec::new() });
         }
         let mut views = self.view_runs(vec![run.clone()]).await?;
-        Ok(views.pop().unwrap_or(RunView { run, runner: None }))
+        Ok(views.pop().unwrap_or(RunView { run, runner: None, attached: Vec::new() }))
+    }
+
+    /// A run with the calls that it has in common with other keys.
+    async fn view_whole(&self, run: Run) -> Result<RunView, Denial> {
+        let attached = self.attachments(&run).await?;
+        Ok(RunView { attached, ..self.view_run(run).await? })
+    }
+
+    async fn attachments(&self, run: &Run) -> Result<Vec<Attachment>, Denial> {
+        self.ports.ledger.attachments(&run.principal, &run.id).await.map_err(|why| unavailable(&why))
     }
 
     /// Adds what drives them.
@@ -179,17 +192,31 @@ impl Pipeline {
         } else {
             Vec::new()
         };
-        let view = |run: Run| {
-            let runner = run.detached.as_ref().map(|_| {
-                let standing = self.ports.runners.standing(&run.principal, &run.id);
-                let is_its =
-                    |call: &crate::domain::call::Call| call.principal == run.principal && run.id.has(call.key.as_str());
-                let waits = matches!(standing, Some(Standing::Running { .. })) && waiting.iter().any(is_its);
-                Runner { standing, waits }
-            });
-            RunView { run, runner }
-        };
-        Ok(runs.into_iter().map(view).collect())
+        let mut views = Vec::with_capacity(runs.len());
+        for run in runs {
+            let runner = match &run.detached {
+                Some(_) => Some(self.view_runner(&run, &waiting).await?),
+                None => None,
+            };
+            views.push(RunView { run, runner, attached: Vec::new() });
+        }
+        Ok(views)
+    }
+
+    /// What drives a run, and whether a call that the run made, or that its key stands for, is among those that wait.
+    async fn view_runner(&self, run: &Run, waiting: &[Call]) -> Result<Runner, Denial> {
+        let standing = self.ports.runners.standing(&run.principal, &run.id);
+        let mut waits = false;
+        if matches!(standing, Some(Standing::Running { .. })) {
+            let is_own = |call: &Call| call.principal == run.principal;
+            waits = waiting.iter().any(|call| is_own(call) && run.id.has(call.key.as_str()));
+            if !waits && waiting.iter().any(is_own) {
+                let attached = self.attachments(run).await?;
+                let stands = |call: &Call| attached.iter().any(|it| it.call == call.id && run.id.has(it.key.as_str()));
+                waits = waiting.iter().any(stands);
+            }
+        }
+        Ok(Runner { standing, waits })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::api;
 use crate::api::runs::{Begin, Detach, EndRun, ListRuns, NewRun, RunRef, RunnerState, Runs};
 use crate::domain::denial::Denial;
 use crate::domain::id::RunId;
-use crate::pipeline::port::Standing;
+use crate::pipeline::port::{Attachment, Standing};
 use crate::pipeline::submission::Answer;
 use crate::pipeline::{RunView, Runner};
 
@@ -91,10 +91,19 @@ fn wire(view: &RunView, depth: Depth, changed: bool) -> api::runs::Run {
         state: run.end.as_ref().map_or("open", |end| end.verdict.word()).to_owned(),
         plan: (depth == Depth::Whole).then(|| run.plan.value()),
         detail: run.end.as_ref().filter(|_| depth != Depth::Outline).map(|end| end.detail.value()),
+        attached: view.attached.iter().map(wire_attached).collect(),
         runner: view.runner.as_ref().map(|runner| wire_runner(runner, credential)),
         changed,
         began_at: run.began_at.to_string(),
         ended_at: run.end.as_ref().map(|end| end.at.to_string()),
+    }
+}
+
+fn wire_attached(attached: &Attachment) -> api::runs::Attached {
+    api::runs::Attached {
+        key: attached.key.to_string(),
+        opened_by: attached.opener.to_string(),
+        call: attached.call.to_string(),
     }
 }
 

@@ -14,8 +14,8 @@ use crate::domain::run::{Detached, Run, RunEnd};
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::Opening;
 use crate::pipeline::port::{
-    Advanced, CallFilter, Conditions, Counts, Customer, DeskImport, DeskRead, Edge, Entry, KeyRecord, Keys, Ledger,
-    Log, LogFilter, Message, Opened, Retention, Runs, Store, Ticket, Unavailable, Wait,
+    Advanced, Attachment, CallFilter, Conditions, Counts, Customer, DeskImport, DeskRead, Edge, Entry, KeyRecord, Keys,
+    Ledger, Log, LogFilter, Message, Opened, Retention, Runs, Store, Ticket, Unavailable, Wait,
 };
 
 /// When the failing write fails.
@@ -114,6 +114,14 @@ impl<S: Store> Ledger for Faulty<S> {
         key: &'a IdempotencyKey,
     ) -> Wait<'a, Result<Option<Call>, Unavailable>> {
         self.inner.find_key(principal, key)
+    }
+
+    fn attachments<'a>(
+        &'a self,
+        principal: &'a PrincipalId,
+        run: &'a RunId,
+    ) -> Wait<'a, Result<Vec<Attachment>, Unavailable>> {
+        self.inner.attachments(principal, run)
     }
 
     fn find_number(&self, number: u64) -> Wait<'_, Result<Option<Call>, Unavailable>> {

@@ -275,7 +275,7 @@ mod tests {
             step("e", "\"d\"")
         );
         let circles = [
-            "15: steps need one another: `d` needs `c` needs `d`",
+            "11: steps need one another: `c` needs `d` needs `c`",
             "3: steps need one another: `a` needs `b` needs `a`",
         ];
         assert_eq!(wrong(&text), circles, "each is told, and what is behind one is not");

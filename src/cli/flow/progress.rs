@@ -137,6 +137,9 @@ impl<'a> Progress<'a> {
     }
 
     fn say(&self, tone: Tone, sign: &str, id: &str, tool: &str, said: &str) {
+        if self.ui.quiet {
+            return;
+        }
         let line = format!("{} {}  {said}", self.ui.paint_err(tone, sign), self.head(id, tool));
         let print = || self.ui.note(line.trim_end());
         match &self.turning {

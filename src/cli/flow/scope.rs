@@ -32,8 +32,7 @@ struct Names {
     run: Dynamic,
     /// Shared with the scopes that expressions are in, so that many steps cost no more than few.
     steps: Arc<BTreeMap<String, Dynamic>>,
-    /// None as long as nothing failed, so that `finally` can ask.
-    failure: Dynamic,
+    failure: Option<Dynamic>,
     /// Its place, and what it is.
     item: Option<(usize, Dynamic)>,
 }
@@ -57,7 +56,7 @@ impl Object for Names {
             "inputs" => Some(self.inputs.clone()),
             "run" => Some(self.run.clone()),
             "steps" => Some(Dynamic::from_dyn_object(Arc::clone(&self.steps))),
-            "failure" => Some(self.failure.clone()),
+            "failure" => self.failure.clone(),
             "item" => self.item.as_ref().map(|(_, item)| item.clone()),
             "index" => self.item.as_ref().map(|(index, _)| Dynamic::from(*index)),
             _ => None,
@@ -95,7 +94,7 @@ impl Scope {
                 inputs: Dynamic::from(Serde(&plan.inputs)),
                 run: run_of(run, workflow),
                 steps: Arc::default(),
-                failure: Dynamic::from(()),
+                failure: None,
                 item: None,
             },
         }
@@ -120,7 +119,7 @@ impl Scope {
     /// Adds the failure that ended the steps.
     pub fn failed(&mut self, step: &str, error: &CliError) {
         let failure = json!({"step": step, "code": error.code, "message": error.message});
-        self.names.failure = dynamic(&failure);
+        self.names.failure = Some(dynamic(&failure));
     }
 
     /// All names, as a step sees them; without one, as the run's outputs do.
@@ -184,13 +183,11 @@ mod tests {
             ("{{ steps.a.output.list }}", json!([1, 2])),
             ("{{ steps.a }}", json!({"error": null, "output": {"list": [1, 2]}, "state": "succeeded"})),
             ("{{ steps.a.error is none }}", json!(true)),
-            ("{{ failure.step | default('none') }}", json!("none")),
-            ("{{ failure is none }}", json!(true)),
+            ("{{ failure is defined }}", json!(false)),
         ] {
             assert_eq!(given(&whole, text), Ok(expected), "{text}");
         }
-        for text in ["{{ item }}", "{{ index }}", "{{ failure.step }}", "{{ steps.b.output }}", "{{ steps.a.outputs }}"]
-        {
+        for text in ["{{ item }}", "{{ index }}", "{{ failure }}", "{{ steps.b.output }}", "{{ steps.a.outputs }}"] {
             assert!(given(&whole, text).is_err(), "{text}");
         }
         assert_eq!(given(&scope.value(Some("old")), "{{ run.id }}"), Ok(json!("r")), "its calls are that run's");
@@ -202,6 +199,6 @@ mod tests {
         assert_eq!(of_items, [Ok(json!("0:7:3")), Ok(json!("1:8:3"))]);
         scope.failed("a", &CliError::usage("no"));
         assert_eq!(given(&scope.value(None), "{{ failure.message }}"), Ok(json!("no")));
-        assert_eq!(given(&whole, "{{ failure }}"), Ok(Value::Null), "what was handed out does not change");
+        assert!(given(&whole, "{{ failure }}").is_err(), "what was handed out does not change");
     }
 }

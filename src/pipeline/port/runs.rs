@@ -2,8 +2,19 @@
 
 use super::{Unavailable, Wait};
 use crate::domain::audit::AuditRecord;
-use crate::domain::id::{PrincipalId, RunId};
+use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId};
 use crate::domain::run::{Detached, Run, RunEnd};
+
+/// A key that stands for a call which was made with another one, as the same request waited for people already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The key.
+    pub key: IdempotencyKey,
+    /// The one that the call was made with.
+    pub opener: IdempotencyKey,
+    /// The call.
+    pub call: CallId,
+}
 
 /// Runs of workflows.
 pub trait Runs: Send + Sync {

@@ -8,7 +8,7 @@ use crate::domain::approval::{Decision, Evidence, Verdict};
 use crate::domain::call::{CallEvent, CallState, Resolution};
 use crate::domain::digest::Digest;
 use crate::pipeline::opening::{Opening, Start};
-use crate::pipeline::port::{Counts, Fatigue, Opened, Recorded, Retention};
+use crate::pipeline::port::{Attachment, Counts, Fatigue, Opened, Recorded, Retention};
 
 on_every_backend!(
     waiting_calls_are_numbered_and_paged,
@@ -102,18 +102,30 @@ async fn an_identical_request_attaches(store: Any) {
     let first = waiting(&store, asking(1, at(1))).await;
     let mut same = asking(1, at(2));
     same.id = id(at(2), 50);
-    same.key = "another".parse().expect("a key");
+    same.key = "r/a".parse().expect("a key");
     assert_eq!(open(&store, running(same.clone())).await, Opened::Attached(first.clone()));
     assert_eq!(open(&store, running(same.clone())).await, Opened::Seen(first.clone()), "the key now stands for it");
     let mut other = asking(2, at(2));
     (other.id, other.key) = (id(at(2), 51), same.key.clone());
     assert_eq!(open(&store, running(other)).await, Opened::KeyReused);
 
+    let run = |id: &str| id.parse().expect("a run");
+    let attached = Attachment { key: same.key.clone(), opener: first.key.clone(), call: first.id };
+    assert_eq!(store.attachments(&same.principal, &run("r")).await, Ok(vec![attached.clone()]));
+    assert_eq!(store.attachments(&same.principal, &run("other")).await, Ok(vec![]));
+    assert_eq!(store.attachments(&"agent:other".parse().expect("a name"), &run("r")).await, Ok(vec![]));
+
     let rejected = done(advance(&store, first.id, decided(&first, Verdict::Reject, at(3)), at(3)).await);
+    assert_eq!(store.attachments(&same.principal, &run("r")).await, Ok(vec![attached]), "it outlives the waiting");
     assert_eq!(open(&store, running(same.clone())).await, Opened::Seen(rejected.clone()), "and for how it ended");
     assert_eq!(store.find_key(&same.principal, &same.key).await, Ok(Some(rejected)));
     (same.id, same.key) = (id(at(4), 52), "third".parse().expect("a key"));
+    let principal = same.principal.clone();
     assert!(matches!(open(&store, running(same)).await, Opened::Waiting(_)), "nothing waits for it any more");
+    let later = at(8 * 86_400);
+    assert_eq!(store.prune(later, Retention::default(), 100).await, Ok(1), "the body of the first call");
+    assert_eq!(store.attachments(&principal, &run("r")).await, Ok(vec![]), "it goes with the body of its call");
+    assert_eq!(store.prune(later, Retention::default(), 100).await, Ok(0));
     sound(&store).await;
 }
 

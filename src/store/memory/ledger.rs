@@ -3,12 +3,12 @@
 use crate::domain::audit::AuditRecord;
 use crate::domain::call::{Call, CallEvent, CallState};
 use crate::domain::digest::Digest;
-use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
+use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::Opening;
 use crate::pipeline::port::{
-    Advanced, CallFilter, Conditions, Counts, Ledger, Opened, Recorded, Retention, Unavailable, Wait,
+    Advanced, Attachment, CallFilter, Conditions, Counts, Ledger, Opened, Recorded, Retention, Unavailable, Wait,
 };
 
 use super::super::decide::{self, Fate, Found, Judged};
@@ -105,6 +105,23 @@ impl Ledger for MemoryStore {
                 let attached = state.attached.get(&(principal.clone(), key.clone())).and_then(|id| state.find(*id));
                 let own = || state.calls().find(|call| call.principal == *principal && call.key == *key).cloned();
                 attached.or_else(own)
+            }))
+        })
+    }
+
+    fn attachments<'a>(
+        &'a self,
+        principal: &'a PrincipalId,
+        run: &'a RunId,
+    ) -> Wait<'a, Result<Vec<Attachment>, Unavailable>> {
+        Box::pin(async move {
+            Ok(self.look(|state| {
+                let own = state.attached.iter().filter(|((of, _), _)| of == principal);
+                let found = own.filter_map(|((_, key), id)| {
+                    let call = state.find(*id)?;
+                    Some(Attachment { key: key.clone(), opener: call.key, call: *id })
+                });
+                found.filter(|it| run.has(it.key.as_str()) || run.has(it.opener.as_str())).collect()
             }))
         })
     }

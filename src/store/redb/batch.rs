@@ -18,14 +18,15 @@ use crate::pipeline::port::{InStore, KeyRecord, Unavailable};
 
 use super::super::decide::{Change, Facts, Known, REJECTIONS_KEPT, Tools};
 use super::super::failpoint::{FailPoint, Point};
-use super::Core;
 use super::desk::DeskWrite;
 use super::index::{SLICE, Slice};
 use super::row::{self, CallRow};
 use super::standing::Waiting;
 use super::table::{
-    self, API_KEYS, AUDIT, ById, CALLS, Id, KEY_INDEX, LAST_APPROVED, LIVE, META, NUMBERS, REJECTIONS, RUNS, State,
+    self, API_KEYS, ATTACHED, AUDIT, ById, CALLS, Id, KEY_INDEX, LAST_APPROVED, LIVE, META, NUMBERS, REJECTIONS, RUNS,
+    State,
 };
+use super::{Core, attached};
 
 /// What the writer keeps in memory between transactions. After a failed one it may be ahead of the disk,
 /// which is why the writer stops then.
@@ -105,6 +106,7 @@ struct Tables<'txn> {
     rejections: Lazy<'txn, &'static Id, &'static [u8]>,
     last_approved: Lazy<'txn, &'static Id, &'static [u8]>,
     runs: Lazy<'txn, &'static str, &'static [u8]>,
+    attached: Lazy<'txn, &'static str, &'static [u8]>,
     meta: Lazy<'txn, &'static str, &'static [u8]>,
 }
 
@@ -141,6 +143,7 @@ impl<'txn> Batch<'txn> {
             rejections: Lazy::new(txn, REJECTIONS),
             last_approved: Lazy::new(txn, LAST_APPROVED),
             runs: Lazy::new(txn, RUNS),
+            attached: Lazy::new(txn, ATTACHED),
             meta: Lazy::new(txn, META),
         };
         Self {
@@ -264,12 +267,23 @@ impl<'txn> Batch<'txn> {
         Ok((after, index))
     }
 
-    /// Binds one more key to a call, by the record that says so; a start after a kill finds it there.
-    pub(super) fn attach(&mut self, record: &AuditRecord, call: CallId) -> Result<u64, Unavailable> {
+    /// Binds the key of `asked` to the call that waits already, by the record that says so; a start after a kill finds it
+    /// there.
+    pub(super) fn attach(&mut self, record: &AuditRecord, asked: &Call, waiting: &Call) -> Result<u64, Unavailable> {
         if let Some(key) = &record.key {
-            self.published.keys.insert(table::half(key), call.bytes());
+            self.published.keys.insert(table::half(key), waiting.id.bytes());
         }
+        let (place, row) = (attached::place(&asked.principal, &asked.key), attached::encode(waiting)?);
+        self.tables.attached.get()?.insert(place.as_str(), row.as_slice()).map_err(Unavailable::new)?;
         self.append(&Leaf::of(record))
+    }
+
+    /// Forgets what stands at the place of a further key.
+    pub(super) fn detach(&mut self, place: &str) -> Result<(), Unavailable> {
+        self.tables.attached.get()?.remove(place).map_err(Unavailable::new)?;
+        // No record tells of it, and it must be written all the same.
+        self.wrote = true;
+        Ok(())
     }
 
     fn note_rejection(&mut self, call: &Call) -> Result<(), Unavailable> {

@@ -7,16 +7,17 @@ use std::sync::PoisonError;
 use crate::domain::audit::{AuditRecord, key_digest};
 use crate::domain::call::{Call, CallEvent, CallState};
 use crate::domain::digest::Digest;
-use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, ToolName};
+use crate::domain::id::{CallId, IdempotencyKey, PrincipalId, RunId, ToolName};
 use crate::domain::time::Timestamp;
 use crate::pipeline::opening::Opening;
 use crate::pipeline::port::{
-    Advanced, CallFilter, Conditions, Counts, Ledger, Opened, Recorded, Retention, Unavailable, Wait,
+    Advanced, Attachment, CallFilter, Conditions, Counts, Ledger, Opened, Recorded, Retention, Unavailable, Wait,
 };
 
 use super::super::decide::{self, Found, Judged, Known};
 use super::super::failpoint::Point;
 use super::super::select::{self, DISORDER};
+use super::attached;
 use super::batch::{Encoded, Leaf, known};
 use super::row::{self, CallRow};
 use super::table::{self, ById, CALLS, KEY_INDEX, LAST_APPROVED, NUMBERS};
@@ -37,7 +38,7 @@ impl Ledger for RedbStore {
                     Found::Nothing => {}
                     Found::Answer(answer) => return Ok(answer),
                     Found::Waiting(waiting, record) => {
-                        batch.attach(&record, waiting.id)?;
+                        batch.attach(&record, opening.call(), &waiting)?;
                         return Ok(Opened::Attached(waiting));
                     }
                 }
@@ -148,6 +149,15 @@ impl Ledger for RedbStore {
                 })
             })
         })
+    }
+
+    fn attachments<'a>(
+        &'a self,
+        principal: &'a PrincipalId,
+        run: &'a RunId,
+    ) -> Wait<'a, Result<Vec<Attachment>, Unavailable>> {
+        let (principal, run) = (principal.clone(), run.clone());
+        self.scan(move |core| core.read(|txn| attached::of_run(txn, &principal, &run)))
     }
 
     fn find_number(&self, number: u64) -> Wait<'_, Result<Option<Call>, Unavailable>> {

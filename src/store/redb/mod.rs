@@ -6,6 +6,7 @@
 //! The file is opened for one process. redb can also share a file with reading processes, but then every
 //! commit takes a second `fdatasync`; an offline check of the log needs the daemon stopped, or asks it.
 
+mod attached;
 mod batch;
 pub(super) mod desk;
 mod index;

@@ -17,7 +17,7 @@ use super::super::failpoint::Point;
 use super::batch::{Batch, Leaf};
 use super::row::{self, CallRow};
 use super::table::{CALLS, Id};
-use super::{Core, RedbStore, runs};
+use super::{Core, RedbStore, attached, runs};
 
 impl RedbStore {
     pub(super) fn prune_old(
@@ -30,7 +30,8 @@ impl RedbStore {
         Box::pin(async move {
             let candidates = candidates.await?;
             let runs = self.scan(move |core| core.read(|txn| runs::old(txn, now, retention))).await?;
-            if candidates.is_empty() && runs.is_empty() {
+            let loose = self.scan(move |core| core.read(|txn| attached::loose(txn, most))).await?;
+            if candidates.is_empty() && runs.is_empty() && loose.is_empty() {
                 return Ok(0);
             }
             let write = self.writer.write(move |batch| {
@@ -44,6 +45,9 @@ impl RedbStore {
                 }
                 for key in runs {
                     bodies += usize::from(runs::forget(batch, &key, now, retention)?);
+                }
+                for place in loose {
+                    batch.detach(&place)?;
                 }
                 if bodies + tombstones > 0 {
                     batch.mark(Point::Prune);

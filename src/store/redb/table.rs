@@ -32,6 +32,8 @@ pub(super) const LIVE: ById = TableDefinition::new("live");
 pub(super) const NUMBERS: ByNumber = TableDefinition::new("numbers");
 /// Call ids by the first half of the key digest. See [`super::index`].
 pub(super) const KEY_INDEX: ById = TableDefinition::new("key_index");
+/// Further keys of calls by principal and key, a line feed between them. See [`super::attached`].
+pub(super) const ATTACHED: ByName = TableDefinition::new("attached");
 /// API keys by handle.
 pub(super) const API_KEYS: ByName = TableDefinition::new("api_keys");
 /// Runs of workflows by principal and id, a line feed between them.

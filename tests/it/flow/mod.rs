@@ -8,6 +8,7 @@ mod faults;
 mod kills;
 mod people;
 mod running;
+mod shared;
 mod size;
 mod timeouts;
 
