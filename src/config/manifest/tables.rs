@@ -85,14 +85,14 @@ fn each<T: for<'de> Deserialize<'de>>(
     read
 }
 
-/// Reads one table. What it gives counts as long as nothing had to be left out that means something.
+/// Reads one table. What it gives counts as long as nothing had to be left out on which something else rests.
 fn one<T: for<'de> Deserialize<'de>>(
     source: &Source,
     span: Range<usize>,
     mut table: DeTable<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<T> {
-    let mut means_it = true;
+    let (mut lost, mut means_it) = (false, true);
     for _ in 0..MOST_TOLD {
         let value = Spanned::new(span.clone(), DeValue::Table(table.clone()));
         let error = match T::deserialize(ValueDeserializer::from(value)) {
@@ -100,12 +100,20 @@ fn one<T: for<'de> Deserialize<'de>>(
             Err(error) => error,
         };
         let (problem, near) = told(source, &error);
+        let follows = lost && problem.message.starts_with("missing field ");
+        if follows || problems.last() == Some(&problem) {
+            return None;
+        }
         problems.push(problem);
         let mut mending = Mending { at: error.span()?, near, done: None };
         table = mending.table(table);
         match mending.done? {
             Done::Renamed | Done::Ignored => {}
-            Done::LeftOut => means_it = false,
+            Done::LeftOut => {
+                let of_parts = ["expected a map", "expected a sequence", "expected struct"];
+                lost = true;
+                means_it &= !of_parts.iter().any(|words| error.message().contains(words));
+            }
         }
     }
     None
@@ -226,8 +234,12 @@ name = "b"
 description = "Two."
 timeout = 5
 
+[tool.arguments]
+often = { type = "intger" }
+
 [tool.command]
 program = "true"
+arguments = ["{often}"]
 
 [[tols]]
 name = "c"
@@ -246,7 +258,10 @@ name = "c"
                 "14:14 the tool has no argument `whome` (did you mean `whom`?)",
                 "15:1 unknown field `stdn` (did you mean `stdin`?)",
                 "20:11 invalid type: integer `5`, expected a string (-)",
-                "25:3 unknown field `tols` (did you mean `tool`?)",
+                "23:18 there is no type `intger` (did you mean `integer`?)",
+                "27:14 the argument `often` may be missing (make it required, give it a default, or write { if = \"often\", \
+                 then = [\"…{often}…\"] })",
+                "29:3 unknown field `tols` (did you mean `tool`?)",
             ]
         );
     }
@@ -257,6 +272,8 @@ name = "c"
         let text = "[tool]\nname = \"a\"\ndescription = \"x\"\narguments = 3\n[tool.command]\nprogram = \"true\"\n\
                     arguments = [\"{whom}\"]\n";
         assert_eq!(wrong(text), ["4:13 invalid type: integer `3`, expected a map (-)"]);
+        let text = "[tool]\nname = \"a\"\ndescription = 5\n[tool.command]\nprogram = \"true\"\n";
+        assert_eq!(wrong(text), ["3:15 invalid type: integer `5`, expected a string (-)"]);
         // Nor is a probe missing because of what is wrong with it.
         let probed = "[[tool]]\nname = \"a\"\ndescription = \"x\"\nprobe = \"b\"\n[tool.command]\nprogram = \"true\"\n\
                       [[tool]]\nname = \"b\"\ndescription = \"x\"\neffekt = \"readonly\"\n[tool.command]\nprogram = \"true\"\n";
