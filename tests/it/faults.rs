@@ -117,7 +117,9 @@ fn a_bad_policy_is_refused_at_start_and_on_reload() {
     daemon.configure("policies/main.cedar", bad);
     let refused = daemon.http("POST", "/v1/reload").json(&json!({})).send();
     assert!((400..500).contains(&refused.status), "{}", refused.status);
-    assert!(refused.text("/detail").contains("main.cedar"), "{}", refused.json());
+    assert_eq!(refused.text("/detail"), "the old rules stay in force: the policies have 3 faults");
+    let place = refused.text("/errors/0/path");
+    assert!(place.starts_with("main.cedar:1:"), "{}", refused.json());
     assert_eq!(daemon.http("GET", "/v1/policy").send().text("/digest"), before, "the old one stays in force");
     tool(&daemon, "create_ticket", &json!({"customer_id": 1, "title": "abc"})).send().is(200);
 }

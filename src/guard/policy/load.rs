@@ -14,6 +14,9 @@ const MOST_RULES: usize = 10_000;
 /// The most bytes of one file.
 const MOST_BYTES: usize = 1 << 20;
 
+/// How often validation tells of one place: enough to see that it is so of several tools.
+const MOST_OF_A_PLACE: usize = 3;
+
 /// Steps from principal, action or resource that a rule may take into the entities: one, as a decision is
 /// given no other entities than these three and their groups.
 const DEEPEST_LEVEL: u32 = 1;
@@ -94,5 +97,13 @@ pub fn validate(rules: &[Rule], files: &[&PolicySource], schema: Schema) -> Vec<
         ))
     });
     problems.dedup();
+    // A rule about all tools is wrong about each of them, at the same place.
+    let (mut place, mut told) = (None, 0);
+    problems.retain(|problem| {
+        let here = Some((problem.file.clone(), problem.span.clone()));
+        told = if place == here { told + 1 } else { 1 };
+        place = here;
+        told <= MOST_OF_A_PLACE
+    });
     problems
 }
