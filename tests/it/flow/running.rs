@@ -131,7 +131,7 @@ fn what_waits_is_told_once_and_a_run_says_in_a_pipe_how_it_stands() {
         ending.stderr,
         "⏸ a  create_ticket  waits for people (#1, 1 of approvers)\n\
          error[approval-pending]: run `r` stopped at `a`: `create_ticket` waits for people (#1, 1 of approvers)\n  \
-         try:  toolctl approve '#1'\n  try:  toolctl run --run r\n"
+         try:  toolctl approve '#1' --yes\n  try:  toolctl run --run r\n"
     );
     let shown = || daemon.cli(&["runs", "show", "r"]).succeeds();
     let listed = daemon.cli(&["runs", "list"]).succeeds();
