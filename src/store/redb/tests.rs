@@ -1,7 +1,10 @@
 //! What only a file can show: that it is there again after a restart or a kill, and what is refused.
 
+use std::future::{Future as _, poll_fn};
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use super::*;
 use crate::domain::approval::Verdict;
@@ -150,6 +153,35 @@ async fn a_key_that_is_used_again_as_its_tombstone_goes_is_known() {
     assert!(matches!(opened, Opened::Settled(_)), "{opened:?}");
     let seen = kit::open(&any, settling(again(3), AddTicket)).await;
     assert!(matches!(seen, Opened::Seen(ref call) if call.id == again(2).id), "{seen:?}");
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_nobody_else_of_its_group() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Arc::new(RedbStore::open(&folder.path().join("store.redb")).expect("a new store"));
+    let write = || Box::pin(store.writer.write(|_| Ok(())));
+    for place in [0, 1] {
+        let (go, held) = std::sync::mpsc::channel::<()>();
+        let (holds, holding) = tokio::sync::oneshot::channel::<()>();
+        let hold = store.writer.write(move |_| {
+            drop(holds);
+            held.recv().map_err(Unavailable::new)
+        });
+        let both = async {
+            let _ = holding.await;
+            // Both stand in the queue, and so in one group, before the writer goes on.
+            let mut group = [write(), write()];
+            let queued =
+                poll_fn(|context| Poll::Ready(group.each_mut().map(|one| one.as_mut().poll(context).is_pending())));
+            assert_eq!(queued.await, [true, true]);
+            go.send(()).expect("the writer is held");
+            // The other one is not looked at any more.
+            let answer = tokio::time::timeout(Duration::from_secs(60), &mut group[place]).await;
+            assert_eq!(answer, Ok(Ok(())), "the answer at {place}");
+        };
+        let (held, ()) = tokio::join!(hold, both);
+        assert_eq!(held, Ok(()));
+    }
 }
 
 #[tokio::test]

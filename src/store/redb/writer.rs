@@ -45,24 +45,11 @@ const LONGEST_GATHERING: Duration = Duration::from_millis(1);
 /// pay so as to be ready within a second.
 pub(super) const QUICK_REPAIR_FROM: u64 = 200_000;
 
-/// What an operation leaves to be done once its transaction is durable: answering. It takes with it the answers of
-/// the rest of its group.
-type Answer = Box<dyn FnOnce(Answers) + Send>;
+/// What an operation leaves to be done once its transaction is durable: answering. Each is given by the writer itself,
+/// though every wake-up is a system call: handed on by whoever is woken first, they would wait for a caller who, say,
+/// cannot go on because its client does not read.
+type Answer = Box<dyn FnOnce() + Send>;
 type Operation = Box<dyn for<'a, 'txn> FnOnce(&'a mut Batch<'txn>) -> Result<Answer, Unavailable> + Send>;
-
-/// The answers of a group, given when this is dropped.
-///
-/// The writer gives the first one only, and the rest travels with it: so one wake-up from this thread, which is a
-/// system call, tells a whole group, and the rest is woken by whoever took the first. If nobody takes it, it is
-/// dropped here.
-#[derive(Default)]
-struct Answers(Vec<Answer>);
-
-impl Drop for Answers {
-    fn drop(&mut self) {
-        self.0.drain(..).for_each(|answer| answer(Self::default()));
-    }
-}
 
 /// The sending side of the writer's queue. Dropping it ends the thread after what waits is written.
 #[derive(Debug)]
@@ -90,16 +77,14 @@ impl Writer {
         let operation: Operation = Box::new(move |batch| {
             let result = operation(batch).map_err(|error| batch.refuse(error))?;
             // Nobody may be waiting any more; what was written stays written.
-            Ok(Box::new(move |rest| drop(sender.send((result, rest)))))
+            Ok(Box::new(move || drop(sender.send(result))))
         });
         let stopped = || self.core.refused.get().cloned().unwrap_or_else(|| Unavailable::new("the writer stopped"));
         let never = |_| Unavailable { maybe_written: false, ..stopped() };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(operation).await.map_err(never)?;
         // It may have been in the group whose commit failed, and that may be on disk.
-        let (result, rest) = answer.await.map_err(|_| stopped())?;
-        drop(rest);
-        Ok(result)
+        answer.await.map_err(|_| stopped())
     }
 }
 
@@ -146,12 +131,9 @@ impl Worker {
             last = group.len();
             let begun = Instant::now();
             match self.commit(&mut group) {
-                Ok(mut answers) => {
+                Ok(answers) => {
                     took = begun.elapsed();
-                    let first = answers.pop();
-                    if let Some(first) = first {
-                        first(Answers(answers));
-                    }
+                    answers.into_iter().for_each(|answer| answer());
                 }
                 // Those who wait are told as their answers are dropped with the queue.
                 Err(_) => return,
@@ -237,5 +219,32 @@ impl Worker {
             txn.commit().map_err(Unavailable::new)?;
             self.publish(published);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation() -> Operation {
+        Box::new(|_| Ok(Box::new(|| ())))
+    }
+
+    #[test]
+    fn what_has_come_is_gathered_and_no_more_than_fits() {
+        let (queue, mut operations) = mpsc::channel(LONGEST_QUEUE);
+        let mut group = vec![operation()];
+        gather(&mut operations, &mut group, LONGEST_GATHERING);
+        assert_eq!(group.len(), 1, "nothing came");
+        for _ in 0..MOST_TOGETHER {
+            queue.try_send(operation()).expect("room");
+        }
+        gather(&mut operations, &mut group, Duration::ZERO);
+        assert_eq!(group.len(), 1, "there was no time");
+        // On a busy machine the time may be over before it begins.
+        for _ in 0..100 {
+            gather(&mut operations, &mut group, LONGEST_GATHERING);
+        }
+        assert_eq!((group.len(), operations.len()), (MOST_TOGETHER, 1));
     }
 }
