@@ -86,15 +86,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Written<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Members::with_capacity(4);
-                let mut twice = None;
                 while let Some((Name(name), value)) = map.next_entry()? {
-                    if members.iter().any(|(known, _)| *known == name) {
-                        twice = Some(name.into_owned());
-                    } else {
-                        members.push((name, value));
-                    }
+                    members.push((name, value));
                 }
-                Ok(twice.map_or(Written::Members(members), Written::Twice))
+                // Sorted, as a message has room for a hundred thousand of them.
+                let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+                names.sort_unstable();
+                let twice = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next);
+                Ok(match twice {
+                    Some((name, _)) => Written::Twice((*name).to_owned()),
+                    None => Written::Members(members),
+                })
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -186,5 +188,9 @@ mod tests {
             assert_eq!(kind(other), "other");
         }
         assert!(matches!(serde_json::from_str(r#"{"a":1,"\u0061":2}"#), Ok(Written::Twice(name)) if name == "a"));
+        assert!(matches!(serde_json::from_str(r#"{"b":1,"a":1,"b":2}"#), Ok(Written::Twice(name)) if name == "b"));
+        let many: Vec<_> = (0..100_000).map(|number| format!(r#""{number}":1"#)).collect();
+        let many = format!("{{{}}}", many.join(","));
+        assert!(matches!(serde_json::from_str(&many), Ok(Written::Members(members)) if members.len() == 100_000));
     }
 }
