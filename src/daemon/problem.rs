@@ -67,33 +67,33 @@ impl CannotStart {
 
     /// What it is, without the faults of files that [`CannotStart::faults`] tells one by one.
     pub fn in_short(&self) -> String {
-        let count = |faults: usize| if faults == 1 { "one fault".to_owned() } else { format!("{faults} faults") };
-        match self {
-            Self::Manifests(problems) => format!("the files of tools have {}", count(problems.0.len())),
-            Self::Policies(problems) => format!("the policies have {}", count(problems.0.len())),
-            Self::File { .. }
-            | Self::Exposed { .. }
-            | Self::Pepper { .. }
-            | Self::Listen(_)
-            | Self::Store(_)
-            | Self::Unavailable(_)
-            | Self::FailPoint(_)
-            | Self::Config(_)
-            | Self::Tools(_) => self.to_string(),
+        match self.of_files() {
+            Some((files, faults)) if faults.len() == 1 => format!("{files} have one fault"),
+            Some((files, faults)) => format!("{files} have {} faults", faults.len()),
+            None => self.to_string(),
         }
     }
 
     /// Each fault of a file, with its place and what to do about it.
     pub fn faults(&self) -> Vec<Violation> {
+        self.of_files().map(|(_, faults)| faults).unwrap_or_default()
+    }
+
+    /// The files that are at fault, and their faults.
+    fn of_files(&self) -> Option<(&'static str, Vec<Violation>)> {
         let told = |path: String, message: &str, hint: Option<&String>| {
             let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             Violation { path, message: format!("{message}{hint}") }
         };
         match self {
             Self::Manifests(all) => {
-                all.0.iter().map(|one| told(one.place(), &one.message, one.hint.as_ref())).collect()
+                let faults = all.0.iter().map(|one| told(one.place(), &one.message, one.hint.as_ref()));
+                Some(("the files of tools", faults.collect()))
             }
-            Self::Policies(all) => all.0.iter().map(|one| told(one.place(), &one.message, one.hint.as_ref())).collect(),
+            Self::Policies(all) => {
+                let faults = all.0.iter().map(|one| told(one.place(), &one.message, one.hint.as_ref()));
+                Some(("the policies", faults.collect()))
+            }
             Self::File { .. }
             | Self::Exposed { .. }
             | Self::Pepper { .. }
@@ -102,7 +102,7 @@ impl CannotStart {
             | Self::Unavailable(_)
             | Self::FailPoint(_)
             | Self::Config(_)
-            | Self::Tools(_) => Vec::new(),
+            | Self::Tools(_) => None,
         }
     }
 
@@ -128,11 +128,7 @@ impl CannotStart {
             Self::FailPoint(cannot) => cannot.hint(),
             Self::Manifests(_) => "`toolctl tools lint` shows each with its lines".to_owned(),
             Self::Tools(_) => "mend the tool".to_owned(),
-            Self::Policies(problems) => {
-                let hints = problems.0.iter().filter_map(|problem| problem.hint.clone());
-                let last = "`toolctl policy show` prints the policy that ships".to_owned();
-                hints.chain([last]).collect::<Vec<_>>().join("\n")
-            }
+            Self::Policies(_) => "`toolctl policy show` prints the policy that ships".to_owned(),
         }
     }
 }

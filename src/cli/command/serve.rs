@@ -27,7 +27,7 @@ pub fn run(cx: &Context, args: &ServeArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Done);
     }
     let inputs = inputs(cx, args)?;
-    runtime.block_on(serve(cx, inputs)).map_err(|cannot| not_started(cx, &cannot))?;
+    runtime.block_on(serve(cx, inputs)).map_err(|cannot| not_started(&cannot))?;
     Ok(Exit::Done)
 }
 
@@ -162,8 +162,7 @@ fn log(verbose: u8) {
 }
 
 /// What keeps a daemon from starting, with the place in the file where there is one.
-fn not_started(cx: &Context, cannot: &CannotStart) -> CliError {
-    let _ = cx;
+fn not_started(cannot: &CannotStart) -> CliError {
     let (code, exit) = match cannot {
         CannotStart::Config(_)
         | CannotStart::Policies(_)
