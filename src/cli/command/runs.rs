@@ -13,6 +13,7 @@ use crate::cli::table::{Cell, Table, facts};
 use crate::cli::text::{escape_untrusted, relative, shell_word};
 use crate::client::ClientError;
 use crate::domain::denial::Code;
+use crate::domain::id::RunId;
 use crate::domain::run::RunVerdict;
 use crate::domain::time::Timestamp;
 
@@ -113,7 +114,7 @@ fn shared_with(cx: &Context, run: &Run) -> Result<Vec<Shared>, CliError> {
 
 /// Whether a key is one of the run's.
 fn is_of(run: &Run, key: &str) -> bool {
-    key.strip_prefix(run.run.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    run.run.parse::<RunId>().is_ok_and(|run| run.has(key))
 }
 
 /// Others that wait for a call of the run: theirs are the keys.
