@@ -135,9 +135,4 @@ impl Cleared {
     pub const fn index(&self) -> u64 {
         self.index
     }
-
-    /// Gives the call back.
-    pub fn into_call(self) -> Call {
-        self.call
-    }
 }

@@ -38,8 +38,11 @@ impl Pipeline {
                 }
                 // Who waits is told what the probe knows, and not a moment before that there is doubt.
                 let call = recorded.call.clone();
-                let ended =
-                    if call.state == CallState::InDoubt { self.ask_probe(recorded).await } else { Ok(recorded) };
+                let ended = if call.state == CallState::InDoubt {
+                    Box::pin(self.ask_probe(recorded)).await
+                } else {
+                    Ok(recorded)
+                };
                 self.changed(&call);
                 ended
             }
@@ -100,34 +103,33 @@ impl Pipeline {
 
     /// A call that only reads: run first, as there is nothing a record would have to precede, then one
     /// durable write, then the answer. With a key of the caller's it also leaves a row to replay.
-    pub(super) async fn read(self: &Arc<Self>, case: &Case<'_>, opening: Opening) -> Result<Reply, Denial> {
+    pub(super) async fn read(self: &Arc<Self>, case: &Case<'_>, opening: Opening) -> Result<Carried, Denial> {
         let ledger = &self.ports.ledger;
         if let Some(call) = self.known(case).await? {
-            return self.attach(call, case.asked.wait, true, None).await;
+            return Box::pin(self.attach(call, case.asked.wait, true, None)).await.map(Carried::reply);
         }
-        let cleared = Cleared::read_only(opening.call().clone(), case.tool)?.traced(opening.trace());
-        let Ran { ending, facts } = self.run(&cleared).await;
-        let (outcome, opening) = (ending.of_read(), opening.stating(facts));
-        let id = cleared.call().id;
+        let id = opening.call().id;
+        let ran = {
+            let cleared = Cleared::read_only(opening.call().clone(), case.tool)?.traced(opening.trace());
+            self.run(&cleared).await
+        };
+        let (outcome, opening) = (ran.ending.of_read(), opening.stating(ran.facts));
         if case.asked.key.is_some() {
             let effect = Arc::new(AlreadyRead(outcome));
             let opened = ledger.open(opening.starting(Start::InStore { epoch: self.epoch, effect })).await;
             let opened = opened.map_err(|why| unavailable(&why))?;
             self.ports.executors.settled(id);
-            return match self.settle(opened, case.asked.wait).await? {
-                Carried::Reply(reply) => Ok(*reply),
+            return match Box::pin(self.settle(opened, case.asked.wait)).await? {
+                Carried::Reply(reply) => Ok(Carried::Reply(reply)),
                 Carried::PolicyChanged => {
                     Err(Denial::new(Stage::Policy, Code::Overloaded, "the policies changed meanwhile; ask again"))
                 }
             };
         }
-        let mut call = cleared.into_call();
-        call.changed_at = self.ports.clock.now();
-        call.attempts = 1;
-        call.state = CallState::Closed(outcome);
-        let index = ledger.record(vec![opening.record(&call)]).await.map_err(|why| unavailable(&why))?;
+        let (call, record) = opening.read(outcome, self.ports.clock.now());
+        let index = ledger.record(vec![record]).await.map_err(|why| unavailable(&why))?;
         self.ports.executors.settled(id);
-        Ok(Reply::Done { call, replayed: false, audit: Some(index) })
+        Ok(Carried::reply(Reply::Done { call, replayed: false, audit: Some(index) }))
     }
 
     /// The call that the same request with the same key made before.

@@ -137,19 +137,23 @@ impl Pipeline {
     }
 
     /// One call through every guard.
-    pub async fn submit(self: &Arc<Self>, submission: Submission) -> Answer<Reply> {
+    pub async fn submit(self: &Arc<Self>, submission: &Submission) -> Answer<Box<Reply>> {
         let now = self.ports.clock.now();
         let mut seen = Seen::default();
-        let result = self.admit(&submission, &mut seen, now).await;
-        let result = match result {
+        let result = match self.admit(submission, &mut seen, now).await {
+            Ok(reply) => Ok(reply),
             Err(denial) => self.refuse(denial, &seen, Some(&submission.tool), now).await,
-            done => done,
         };
         Answer { quota: seen.quota, result }
     }
 
     /// The guards. Up to the permit nothing is written; a no here leaves the key unused.
-    async fn admit(self: &Arc<Self>, asked: &Submission, seen: &mut Seen, now: Timestamp) -> Result<Reply, Denial> {
+    async fn admit(
+        self: &Arc<Self>,
+        asked: &Submission,
+        seen: &mut Seen,
+        now: Timestamp,
+    ) -> Result<Box<Reply>, Denial> {
         let principal = self.recognise(&asked.presented, seen, now)?;
         // Before the catalog: each no there is a record, and records are not to be had without limit.
         self.charge(&principal, seen, now)?;
@@ -166,16 +170,20 @@ impl Pipeline {
             let permit = if asked.ask_people { permit.asking_people()? } else { permit };
             let people = |group: &str| self.ports.authn.people_in(group, now);
             if let Err(nobody) = approval::satisfiable(permit.requirements(), &principal, people) {
-                // What was answered stays answered, even if nobody could approve it any more.
-                let Some(call) = self.known(&case).await? else { return Err(nobody) };
-                return self.attach(call, asked.wait, true, None).await;
+                return Box::pin(self.answered(&case, nobody)).await;
             }
             match self.carry(&case, &seed, &permit).await? {
-                Carried::Reply(reply) => return Ok(*reply),
+                Carried::Reply(reply) => return Ok(reply),
                 Carried::PolicyChanged => {}
             }
         }
         Err(Denial::new(Stage::Policy, Code::Overloaded, "the policies change too fast to decide by them"))
+    }
+
+    /// What was answered stays answered, even if nobody could approve it any more.
+    async fn answered(&self, case: &Case<'_>, nobody: Denial) -> Result<Box<Reply>, Denial> {
+        let call = self.known(case).await?.ok_or(nobody)?;
+        self.attach(call, case.asked.wait, true, None).await.map(Box::new)
     }
 
     /// From the permit to the reply: open, then run, wait or replay.
@@ -189,30 +197,38 @@ impl Pipeline {
             return Ok(Carried::reply(Reply::DryRun { call: opening.call().clone() }));
         }
         if opening.call().approval.is_some() && case.tool.extras.preview.is_some() {
-            // What is refused or was asked before is answered without a preview.
-            let first = match confirmation(case, &opening) {
-                Some(decision) => opening.clone().confirmed(decision),
-                None => opening.clone(),
-            };
-            match self.ports.ledger.open(first.tentative()).await.map_err(|why| unavailable(&why))? {
-                Opened::Nothing => {}
-                other => return self.settle(other, case.asked.wait).await,
-            }
-            if let Some(preview) = self.preview(opening.call()).await {
-                opening = opening.showing(preview);
+            match Box::pin(self.previewed(case, opening)).await? {
+                Ok(shown) => opening = shown,
+                Err(known) => return Box::pin(self.settle(known, case.asked.wait)).await,
             }
         }
         if let Some(decision) = confirmation(case, &opening) {
             opening = opening.confirmed(decision);
         }
         if read {
-            return self.read(case, opening).await.map(Carried::reply);
+            return self.read(case, opening).await;
         }
         // From here on the call must come to its end even if the caller hangs up.
         let (path, tool, id) = (Arc::clone(self), Arc::clone(case.tool), opening.call().id);
         let begun = tokio::spawn(async move { path.begin(opening, &tool).await });
         let begun = begun.await.map_err(|panic| broken(id, &panic).effect(unknown_unless_read(case.tool)))??;
         self.settle(begun, case.asked.wait).await
+    }
+
+    /// The same opening with what people are to be shown. What is refused or was asked before is answered without.
+    async fn previewed(&self, case: &Case<'_>, opening: Opening) -> Result<Result<Opening, Opened>, Denial> {
+        let first = match confirmation(case, &opening) {
+            Some(decision) => opening.clone().confirmed(decision),
+            None => opening.clone(),
+        };
+        match self.ports.ledger.open(first.tentative()).await.map_err(|why| unavailable(&why))? {
+            Opened::Nothing => {}
+            known => return Ok(Err(known)),
+        }
+        Ok(Ok(match self.preview(opening.call()).await {
+            Some(preview) => opening.showing(preview),
+            None => opening,
+        }))
     }
 
     /// How the call starts if nobody has to agree; and whether it only reads and so needs no row.
@@ -227,7 +243,7 @@ impl Pipeline {
 
     async fn begin(self: &Arc<Self>, opening: Opening, tool: &Arc<Registered>) -> Result<Opened, Denial> {
         match Cleared::open(&*self.ports.ledger, opening, tool).await.map_err(|why| not_known(&why, tool))? {
-            Begun::Cleared(cleared) => self.execute(cleared).await.map(Opened::Settled),
+            Begun::Cleared(cleared) => Box::pin(self.execute(cleared)).await.map(Opened::Settled),
             Begun::Other(opened) => {
                 if let Opened::Settled(recorded) | Opened::Waiting(recorded) = &opened {
                     self.changed(&recorded.call);
@@ -251,10 +267,10 @@ impl Pipeline {
             Opened::Started(Recorded { call, index })
             | Opened::Settled(Recorded { call, index })
             | Opened::Waiting(Recorded { call, index }) => {
-                self.attach(call, wait, false, Some(index)).await.map(Carried::reply)
+                Box::pin(self.attach(call, wait, false, Some(index))).await.map(Carried::reply)
             }
             Opened::Seen(call) | Opened::Attached(call) => {
-                self.attach(call, wait, true, None).await.map(Carried::reply)
+                Box::pin(self.attach(call, wait, true, None)).await.map(Carried::reply)
             }
             Opened::KeyReused => no(
                 Code::IdempotencyKeyReused,

@@ -9,6 +9,7 @@ use crate::domain::audit::{AuditRecord, PolicyFact};
 use crate::domain::call::{Again, Call, CallState};
 use crate::domain::denial::Denial;
 use crate::domain::id::{CallId, IdempotencyKey};
+use crate::domain::outcome::Outcome;
 use crate::domain::preview::Preview;
 use crate::domain::principal::{Credential, Principal};
 use crate::domain::time::Timestamp;
@@ -82,9 +83,12 @@ pub struct Terms {
     pub fatigue: Fatigue,
 }
 
-/// A call about to be opened.
+/// A call about to be opened. It passes through many hands, so it is one pointer.
 #[derive(Clone)]
-pub struct Opening {
+pub struct Opening(Box<Parts>);
+
+#[derive(Clone)]
+struct Parts {
     call: Call,
     policy: PolicyFact,
     start: Start,
@@ -161,7 +165,7 @@ impl Opening {
         let Labels { key_from, client, trace } = labels;
         let labels = [("key_from", key_from.map(str::to_owned)), ("client", client), ("trace", trace)];
         for (name, value) in labels.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-            self.draft.detail.insert(name.to_owned(), value.chars().take(LONGEST).collect());
+            self.0.draft.detail.insert(name.to_owned(), value.chars().take(LONGEST).collect());
         }
     }
 
@@ -175,13 +179,13 @@ impl Opening {
         fatigue: Fatigue,
     ) -> Self {
         let draft = AuditRecord::draft(&call, policy.clone());
-        Self { call, policy, start, confirmation, fatigue, draft, is_tentative: false }
+        Self(Box::new(Parts { call, policy, start, confirmation, fatigue, draft, is_tentative: false }))
     }
 
     /// Adds the requester's own approval, given with the call, as an administrator allowed it.
     #[must_use]
     pub fn confirmed(mut self, decision: Decision) -> Self {
-        self.confirmation = Some(decision);
+        self.0.confirmation = Some(decision);
         self
     }
 
@@ -189,79 +193,89 @@ impl Opening {
     /// people are to be shown can be found out.
     #[must_use]
     pub(crate) fn tentative(mut self) -> Self {
-        self.is_tentative = true;
+        self.0.is_tentative = true;
         self
     }
 
     /// Whether it makes no call.
     pub const fn is_tentative(&self) -> bool {
-        self.is_tentative
+        self.0.is_tentative
     }
 
     /// The same opening, whose people are shown this preview and agree to it too.
     #[must_use]
     pub(super) fn showing(mut self, preview: Preview) -> Self {
-        let Some(mut approval) = self.call.approval.take() else { return self };
+        let Some(mut approval) = self.0.call.approval.take() else { return self };
         approval.preview = Some(preview);
-        approval.binding = approval.bind(&self.call);
-        self.call.approval = Some(approval);
-        let labels = std::mem::take(&mut self.draft.detail);
-        self.draft = AuditRecord::draft(&self.call, self.policy.clone());
-        self.draft.detail.extend(labels);
+        approval.binding = approval.bind(&self.0.call);
+        self.0.call.approval = Some(approval);
+        let labels = std::mem::take(&mut self.0.draft.detail);
+        self.0.draft = AuditRecord::draft(&self.0.call, self.0.policy.clone());
+        self.0.draft.detail.extend(labels);
         self
     }
 
     /// The same opening with another start: a read is made before it is recorded.
     #[must_use]
     pub(super) fn starting(mut self, start: Start) -> Self {
-        self.start = start;
+        self.0.start = start;
         self
     }
 
     /// The same opening, whose first record says this too.
     #[must_use]
     pub(super) fn stating(mut self, facts: Vec<(&'static str, String)>) -> Self {
-        self.draft.detail.extend(facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self.0.draft.detail.extend(facts.into_iter().map(|(name, value)| (name.to_owned(), value)));
         self
+    }
+
+    /// The call of a read that was made, closed, and the one record of it.
+    pub(super) fn read(self, outcome: Outcome, now: Timestamp) -> (Call, AuditRecord) {
+        let Parts { mut call, draft, .. } = *self.0;
+        call.changed_at = now;
+        call.attempts = 1;
+        call.state = CallState::Closed(outcome);
+        let record = draft.standing(&call);
+        (call, record)
     }
 
     /// The first record of the call, which now stands as `after` does.
     pub fn record(&self, after: &Call) -> AuditRecord {
-        self.draft.clone().standing(after)
+        self.0.draft.clone().standing(after)
     }
 
     /// The trace that the caller's request belongs to.
     pub fn trace(&self) -> Option<&str> {
-        self.draft.detail.get("trace").map(String::as_str)
+        self.0.draft.detail.get("trace").map(String::as_str)
     }
 
     /// The call in its first state.
     pub const fn call(&self) -> &Call {
-        &self.call
+        &self.0.call
     }
 
     /// What policy said.
     pub const fn policy(&self) -> &PolicyFact {
-        &self.policy
+        &self.0.policy
     }
 
     /// How it starts, if nobody has to agree.
     pub const fn start(&self) -> &Start {
-        &self.start
+        &self.0.start
     }
 
     /// The requester's own approval, if it may approve itself and did.
     pub const fn confirmation(&self) -> Option<&Decision> {
-        self.confirmation.as_ref()
+        self.0.confirmation.as_ref()
     }
 
     /// Limits that keep people from being worn down.
     pub const fn fatigue(&self) -> Fatigue {
-        self.fatigue
+        self.0.fatigue
     }
 
     /// The credential that must still be good in the transaction.
     pub const fn credential(&self) -> &Credential {
-        &self.call.credential
+        &self.0.call.credential
     }
 }

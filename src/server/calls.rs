@@ -27,7 +27,7 @@ pub async fn create(visit: Visit) -> respond::Reply {
     let door = Arc::clone(&visit.door);
     let answer = match submission(visit) {
         Ok((submission, slot)) => {
-            let answer = door.pipeline.submit(submission).await;
+            let answer = door.pipeline.submit(&submission).await;
             drop(slot);
             answer
         }

@@ -359,7 +359,7 @@ impl World {
     }
 
     pub async fn submit(&self, asked: Submission) -> Answer<Reply> {
-        self.path.submit(asked).await
+        self.path.submit(&asked).await.map(|reply| *reply)
     }
 
     /// A decision that waits for the end of the call.

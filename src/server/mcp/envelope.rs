@@ -26,7 +26,7 @@ pub struct Envelope {
     client: Option<String>,
 }
 
-/// What a modern request says about its client, checked.
+/// What a modern request says about itself, checked.
 #[derive(Debug)]
 pub struct Said {
     /// The revision.
@@ -35,6 +35,10 @@ pub struct Said {
     pub capabilities: Map<String, Value>,
     /// Its name and version.
     pub client: Option<String>,
+    /// [`Envelope::meta`].
+    pub meta: Map<String, Value>,
+    /// [`Envelope::name`].
+    pub name: Option<String>,
 }
 
 impl Envelope {
@@ -66,27 +70,33 @@ impl Envelope {
             || matches!(method, "server/discover" | "subscriptions/listen")
     }
 
-    /// What every modern request must say. The version is not yet judged.
+    /// The version that a modern request must say, beside what its client can do. It is not yet judged.
     ///
     /// # Errors
     /// -32602, naming the member that is missing or malformed.
-    pub fn must(&self) -> Result<(&str, &Map<String, Value>), Fault> {
+    pub fn must(&self) -> Result<&str, Fault> {
         let version = self.version.as_ref().and_then(Value::as_str);
         let version = version.ok_or_else(|| required(meta::VERSION, "a string"))?;
-        let capabilities = self.capabilities.as_ref().and_then(Value::as_object);
-        let capabilities = capabilities.ok_or_else(|| required(meta::CLIENT_CAPABILITIES, "an object"))?;
-        Ok((version, capabilities))
+        match &self.capabilities {
+            Some(Value::Object(_)) => Ok(version),
+            _ => Err(required(meta::CLIENT_CAPABILITIES, "an object")),
+        }
     }
 
     /// What every modern request says, in a revision that we speak.
     ///
     /// # Errors
     /// As [`Envelope::must`], and -32022.
-    pub fn said(&self) -> Result<Said, Fault> {
-        let (version, capabilities) = self.must()?;
+    pub fn said(self) -> Result<Said, Fault> {
+        let version = self.must()?;
         let known = version.parse().ok().filter(|version: &Version| version.era() == Era::Modern);
         let version = known.ok_or_else(|| Fault::unsupported_version(version))?;
-        Ok(Said { version, capabilities: capabilities.clone(), client: self.client.clone() })
+        let Self { meta, name, capabilities, client, .. } = self;
+        let capabilities = match capabilities {
+            Some(Value::Object(capabilities)) => capabilities,
+            _ => Map::new(),
+        };
+        Ok(Said { version, capabilities, client, meta, name })
     }
 }
 

@@ -9,29 +9,34 @@ mod modern;
 mod stream;
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use hyper::{Method, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::api::mcp::{Era, Fault, Version};
 use crate::pipeline::port::Presented;
 use crate::server::respond::{self, Reply};
 use crate::server::{Limits, Shutdown};
 
-use super::message::{self, Message};
+use super::exchange::Text;
+use super::message::{self, Message, Refused, Request};
 use super::session::Sessions;
-use super::talk::{Envelope, Mcp};
+use super::talk::{Envelope, Mcp, Responding};
+
+use headers::Accepts;
+use stream::{Finished, Making, Work};
 
 /// One HTTP request to the endpoint. Whether it is meant for us, and from somebody we know, was asked before.
 pub struct Arrival {
-    /// `POST`, `GET` or `DELETE`.
-    pub method: Method,
     /// Its headers.
     pub headers: HeaderMap,
     /// What the caller showed.
@@ -57,45 +62,91 @@ impl Endpoint {
         Self { mcp, sessions: Arc::new(sessions), running: Running::default(), waiters, limits }
     }
 
-    /// Answers one HTTP request.
-    pub async fn answer(&self, arrival: Arrival) -> Reply {
-        match arrival.method {
-            Method::POST => self.post(arrival).await,
-            Method::GET => self.get(arrival),
-            Method::DELETE => self.delete(&arrival),
-            _ => not_allowed("POST, GET, DELETE", "this path takes POST, GET and DELETE only"),
+    /// Answers a `POST`: one message, or a batch.
+    pub async fn post(self: Arc<Self>, arrival: Arrival) -> Reply {
+        match self.take(arrival) {
+            Taken::Request(open) => self.answer(open).await,
+            Taken::Batch(open) => Box::pin(self.answer(open)).await,
+            Taken::Other(reply) => reply,
         }
     }
 
-    async fn post(&self, arrival: Arrival) -> Reply {
+    fn take(&self, arrival: Arrival) -> Taken {
         if message::is_batch(&arrival.body) {
-            return self.batch(arrival).await;
+            return self.batch(arrival).map_or_else(Taken::Other, Taken::Batch);
         }
-        match message::read(&arrival.body) {
-            Ok(Message::Request(request)) => {
-                let version = match headers::text(&arrival.headers, &headers::VERSION) {
-                    Ok(version) => version,
-                    Err(fault) => return refusal(&request.id, &fault),
-                };
-                match Envelope::of(&request) {
-                    Ok(envelope) if envelope.is_modern(&request.method, version) => {
-                        self.modern(request, envelope, arrival).await
-                    }
-                    Ok(envelope) => self.legacy(request, envelope, arrival).await,
-                    Err(fault) => refusal(&request.id, &fault),
-                }
+        let taken = match message::read(&arrival.body) {
+            Ok(Message::Request(request)) => match asked_in(&request, &arrival.headers) {
+                Ok((Era::Modern, envelope)) => self.modern(request, envelope, arrival).map(Taken::Request),
+                Ok((Era::Legacy, envelope)) => self.legacy(request, envelope, arrival).map(Taken::Request),
+                Err(fault) => Err(Refused { id: request.id, fault }),
+            },
+            Ok(Message::Notification { method, params }) => {
+                Ok(Taken::Other(heard(self.notified(&arrival, &method, &params))))
             }
-            Ok(Message::Notification { method, params }) => match self.notified(&arrival, &method, &params) {
-                Ok(()) => accepted(),
-                Err(fault) => unaddressed(&fault),
-            },
-            Ok(Message::Response { id, result }) => match self.answered(&arrival, &id, result) {
-                Ok(()) => accepted(),
-                Err(fault) => unaddressed(&fault),
-            },
-            Err(refused) => refusal(&refused.id, &refused.fault),
-        }
+            Ok(Message::Response { id, result }) => Ok(Taken::Other(heard(self.answered(&arrival, &id, result)))),
+            Err(refused) => Err(refused),
+        };
+        taken.unwrap_or_else(|refused| Taken::Other(refusal(&refused.id, &refused.fault)))
     }
+
+    /// Waits for an answer, as long as its client is better served by one document than by a stream.
+    async fn answer(&self, open: Open<impl Making>) -> Reply {
+        let Open { work, messages, accepts, session } = open;
+        let mut reply = stream::answer(work, messages, accepts, &self.waiters, self.limits.heartbeat).await;
+        challenge(&mut reply);
+        if let Some(session) = session {
+            reply.headers_mut().insert(headers::SESSION, session);
+        }
+        reply
+    }
+}
+
+/// What a `POST` was taken for.
+enum Taken {
+    /// A request, on its way to its answer.
+    Request(Open<Answer>),
+    /// A batch of them.
+    Batch(Open<batch::All>),
+    /// What is answered at once.
+    Other(Reply),
+}
+
+/// An answer that is waited for.
+struct Open<F: Making> {
+    /// Makes it.
+    work: Work<F>,
+    /// What comes before it.
+    messages: mpsc::Receiver<Text>,
+    /// What the client can read.
+    accepts: Accepts,
+    /// The session that begins with it.
+    session: Option<HeaderValue>,
+}
+
+/// The answer to one request, in the making.
+struct Answer {
+    responding: Responding,
+    era: Era,
+    /// Until then it can be taken back.
+    _running: Option<RunningRequest>,
+}
+
+impl Future for Answer {
+    type Output = Finished;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished> {
+        let era = self.era;
+        Pin::new(&mut self.responding).poll(cx).map(|(code, message)| (status(era, code), message))
+    }
+}
+
+/// In which era a request is, and what it says about itself.
+fn asked_in(request: &Request, headers: &HeaderMap) -> Result<(Era, Envelope), Fault> {
+    let version = headers::text(headers, &headers::VERSION)?;
+    let envelope = Envelope::of(request)?;
+    let era = if envelope.is_modern(&request.method, version) { Era::Modern } else { Era::Legacy };
+    Ok((era, envelope))
 }
 
 /// Requests of legacy clients that run, so that a notification can take them back: by session and id, with a
@@ -178,9 +229,9 @@ fn challenge(reply: &mut Reply) {
     }
 }
 
-/// Taken, and there is nothing to answer.
-fn accepted() -> Reply {
-    empty(StatusCode::ACCEPTED)
+/// Taken, and there is nothing to answer; or not taken.
+fn heard(taken: Result<(), Fault>) -> Reply {
+    taken.map_or_else(|fault| unaddressed(&fault), |()| empty(StatusCode::ACCEPTED))
 }
 
 fn empty(status: StatusCode) -> Reply {
@@ -189,7 +240,8 @@ fn empty(status: StatusCode) -> Reply {
     reply
 }
 
-fn not_allowed(methods: &'static str, why: &str) -> Reply {
+/// A method that this path, or this client, does not have.
+pub fn not_allowed(methods: &'static str, why: &str) -> Reply {
     let fault = Fault::own(405, why);
     let mut reply = unaddressed(&fault);
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));

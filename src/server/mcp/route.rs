@@ -8,27 +8,34 @@ use crate::server::respond::{self, Reply};
 use crate::server::route::{Route, plain};
 use crate::server::visit::Visit;
 
-use super::http::Arrival;
+use super::http::{Arrival, Endpoint};
 
 const PATH: &str = "/mcp";
 
-async fn answer(method: Method, visit: Visit) -> Reply {
+/// A visit as the endpoint sees it.
+fn arrival(visit: Visit) -> (Arc<Endpoint>, Arrival) {
     let Visit { door, presented, headers, body, slot, .. } = visit;
+    (Arc::clone(&door.mcp), Arrival { headers, presented, body, slot })
+}
+
+async fn get(visit: Visit) -> Reply {
     // A `GET` comes here before anybody has looked at who sends it; the others do not.
-    if method == Method::GET
-        && let Err(denial) = door.pipeline.must_know(&presented)
-    {
+    if let Err(denial) = visit.door.pipeline.must_know(&visit.presented) {
         return respond::problem(&denial);
     }
-    let endpoint = Arc::clone(&door.mcp);
-    endpoint.answer(Arrival { method, headers, presented, body, slot }).await
+    let (endpoint, arrival) = arrival(visit);
+    endpoint.get(arrival)
 }
 
 /// The one endpoint, for each of its methods. It looks after its requests when their caller hangs up.
 pub fn routes() -> Vec<Route> {
-    let methods = [Method::POST, Method::GET, Method::DELETE];
-    methods
-        .map(|method| plain(method.clone(), PATH, move |visit| answer(method.clone(), visit)).safe_to_drop())
-        .into_iter()
-        .collect()
+    let post = plain(Method::POST, PATH, |visit| {
+        let (endpoint, arrival) = arrival(visit);
+        endpoint.post(arrival)
+    });
+    let delete = plain(Method::DELETE, PATH, |visit| {
+        let (endpoint, arrival) = arrival(visit);
+        async move { endpoint.delete(&arrival) }
+    });
+    vec![post.safe_to_drop(), plain(Method::GET, PATH, get), delete.safe_to_drop()]
 }

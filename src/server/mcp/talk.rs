@@ -1,12 +1,16 @@
 //! The conversation itself, the same over HTTP and over lines: in which revision a request is, the answers that
 //! are about the conversation and not about tools, and how a result is written in each revision.
 
+use std::future::{Future, ready};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::api::mcp::{self, Era, Fault, Version, meta};
+use crate::pipeline::port::Wait;
 use crate::server::Shutdown;
 
 pub use super::envelope::{Envelope, name_and_version};
@@ -14,6 +18,24 @@ use super::exchange::{Asks, Exchange};
 use super::message::Request;
 use super::seal::Seal;
 use super::service::{Body, Change, Changes, Service};
+
+/// An answer in the making: gives its HTTP status, and the whole message.
+pub struct Responding {
+    id: String,
+    version: Version,
+    result: Wait<'static, Result<Body, Fault>>,
+}
+
+impl Future for Responding {
+    type Output = (u16, String);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.result.as_mut().poll(cx).map(|result| match result {
+            Ok(body) => (200, write(&self.id, self.version, body)),
+            Err(fault) => (fault.status, fault.answer(&self.id)),
+        })
+    }
+}
 
 /// What all conversations share.
 pub struct Mcp {
@@ -28,29 +50,30 @@ pub struct Mcp {
 }
 
 impl Mcp {
-    /// Answers one request: its HTTP status, and the whole message.
-    pub async fn respond(&self, request: Request, exchange: Exchange) -> (u16, String) {
+    /// Answers one request.
+    pub fn respond(self: &Arc<Self>, request: Request, exchange: Exchange) -> Responding {
         let (id, version) = (request.id.clone(), exchange.version);
-        match self.answer(request, exchange).await {
-            Ok(body) => (200, write(&id, version, body)),
-            Err(fault) => (fault.status, fault.answer(&id)),
-        }
+        Responding { id, version, result: self.answer(request, exchange) }
     }
 
-    async fn answer(&self, request: Request, exchange: Exchange) -> Result<Body, Fault> {
+    fn answer(self: &Arc<Self>, request: Request, exchange: Exchange) -> Wait<'static, Result<Body, Fault>> {
+        let at_once = |result| -> Wait<'static, _> { Box::pin(ready(result)) };
         match (request.method.as_str(), exchange.era()) {
             ("initialize", Era::Legacy) => {
                 let capabilities = self.service.capabilities(exchange.version);
-                Ok(Body::of(&mcp::initialize(exchange.version, &capabilities, self.service.instructions())))
+                at_once(Ok(Body::of(&mcp::initialize(exchange.version, &capabilities, self.service.instructions()))))
             }
-            ("ping", Era::Legacy) => Ok(Body::of(&json!({}))),
-            ("initialize" | "ping", Era::Modern) => Err(Fault::method_not_found(&request.method)),
+            ("ping", Era::Legacy) => at_once(Ok(Body::of(&json!({})))),
+            ("initialize" | "ping", Era::Modern) => at_once(Err(Fault::method_not_found(&request.method))),
             ("server/discover", Era::Modern) => {
                 let capabilities = self.service.capabilities(exchange.version);
-                Ok(Body::discovered(&capabilities, self.service.instructions()))
+                at_once(Ok(Body::discovered(&capabilities, self.service.instructions())))
             }
-            ("subscriptions/listen", Era::Modern) => self.listen(&request, exchange).await,
-            _ => Arc::clone(&self.service).answer(request, exchange).await,
+            ("subscriptions/listen", Era::Modern) => {
+                let mcp = Arc::clone(self);
+                Box::pin(async move { mcp.listen(&request, exchange).await })
+            }
+            _ => Arc::clone(&self.service).answer(request, exchange),
         }
     }
 

@@ -61,7 +61,7 @@ impl Governed {
     pub(super) async fn call(self: &Arc<Self>, request: &Request, exchange: &Exchange) -> Result<Body, Fault> {
         let params = Params::of(request)?;
         let trace = trace(exchange);
-        let body = self.call_tool(params, exchange, trace.clone()).await?;
+        let body = self.call_tool(&params, exchange, trace.clone()).await?;
         Ok(match trace {
             Some(trace) => body.meta(meta::TRACEPARENT, &trace),
             None => body,
@@ -70,49 +70,46 @@ impl Governed {
 
     async fn call_tool(
         self: &Arc<Self>,
-        params: Params<'_>,
+        params: &Params<'_>,
         exchange: &Exchange,
         trace: Option<String>,
     ) -> Result<Body, Fault> {
         if params.name.starts_with(RESERVED) {
-            return Box::pin(self.call_own(&params, exchange)).await;
+            return Box::pin(self.call_own(params, exchange)).await;
         }
         let tool = self.pipeline.rules().catalog.get(&params.name).map(Arc::clone);
         let reader = Reader::of(exchange.version, tool.as_deref().map(|registered| &registered.tool));
-        let name = params.name.clone();
         let task = pending::wants_task(exchange, params.task.as_ref());
         if task {
-            self.must_support_task(&name, exchange)?;
+            self.must_support_task(&params.name, exchange)?;
         }
         let modern = exchange.era() == Era::Modern;
         let mut turn = Turn {
-            tool: &name,
+            tool: &params.name,
             arguments: params.arguments,
-            state: params.state.clone().filter(|_| modern),
-            responses: params.responses.as_ref().and_then(Value::as_object).cloned().unwrap_or_default(),
+            state: params.state.as_ref().filter(|_| modern),
+            responses: params.responses.as_ref().and_then(Value::as_object),
             task,
             resent: false,
         };
-        if let Some(state) = &turn.state {
+        if let Some(state) = turn.state {
             return Box::pin(self.resume(&turn, state, exchange, reader)).await;
         }
-        // A task is asked about later: it must leave its call behind, even one that only reads.
-        let own_key = || task.then(|| self.own_key()).flatten();
-        let replied = match submission(params, tool.as_deref(), exchange, trace) {
-            Ok(submission) => {
-                let key = submission.key.clone().or_else(own_key);
-                turn.resent = submission.labels.key_from == Some(carrier::BRIDGE);
-                if exchange.gone.has_begun() {
-                    return Err(Fault::own(499, "the request was taken back before it began: nothing has run"));
-                }
-                self.pipeline.submit(Submission { key, ..submission }).await.result
-            }
-            Err(no) => Err(no),
+        let refused =
+            |no: &Denial| if task { Err(legacy_tasks::refused(no, reader)) } else { result::refused(no, reader) };
+        let mut submission = match submission(params, tool.as_deref(), exchange, trace) {
+            Ok(submission) => submission,
+            Err(no) => return refused(&no),
         };
-        match replied {
+        // A task is asked about later: it must leave its call behind, even one that only reads.
+        submission.key = submission.key.or_else(|| task.then(|| self.own_key()).flatten());
+        turn.resent = submission.labels.key_from == Some(carrier::BRIDGE);
+        if exchange.gone.has_begun() {
+            return Err(Fault::own(499, "the request was taken back before it began: nothing has run"));
+        }
+        match self.pipeline.submit(&submission).await.result {
             Ok(reply) => self.climb(&turn, exchange, reply, reader).await,
-            Err(no) if task => Err(legacy_tasks::refused(&no, reader)),
-            Err(no) => result::refused(&no, reader),
+            Err(no) => refused(&no),
         }
     }
 
@@ -123,7 +120,7 @@ impl Governed {
 }
 
 fn submission(
-    params: Params<'_>,
+    params: &Params<'_>,
     tool: Option<&Registered>,
     exchange: &Exchange,
     trace: Option<String>,
@@ -133,7 +130,7 @@ fn submission(
     let key_from = key.as_ref().map(|carried| carried.from);
     Ok(Submission {
         presented: exchange.presented.clone(),
-        tool: params.name,
+        tool: params.name.clone(),
         arguments,
         key: key.map(|carried| carried.key),
         dry_run: false,

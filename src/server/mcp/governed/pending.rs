@@ -39,9 +39,9 @@ pub(super) struct Turn<'a> {
     /// Its arguments, as sent.
     pub arguments: Option<&'a RawValue>,
     /// `requestState`: what we gave the client to bring back.
-    pub state: Option<Value>,
+    pub state: Option<&'a Value>,
     /// `inputResponses`.
-    pub responses: Map<String, Value>,
+    pub responses: Option<&'a Map<String, Value>>,
     /// `task` of 2025-11-25: the client wants a task.
     pub task: bool,
     /// Its key came from our own bridge: an earlier request with that key was this one, sent before.
@@ -96,15 +96,16 @@ impl Governed {
         &self,
         turn: &Turn<'_>,
         exchange: &Exchange,
-        reply: Reply,
+        reply: Box<Reply>,
         reader: Reader,
     ) -> Result<Body, Fault> {
-        let rung = match reply {
-            Reply::Pending { call, attached, audit } if goes_on(&call) => {
-                let opened = !attached || (turn.resent && self.is_own(exchange, &call));
-                Box::pin(self.stand_by(turn, exchange, Waiting { call, opened, replayed: attached, audit })).await
+        let rung = match &*reply {
+            Reply::Pending { call, attached, audit } if goes_on(call) => {
+                let opened = !attached || (turn.resent && self.is_own(exchange, call));
+                let waiting = Waiting { call: call.clone(), opened, replayed: *attached, audit: *audit };
+                Box::pin(self.stand_by(turn, exchange, waiting)).await
             }
-            reply => Ok(Rung::reply(reply)),
+            _ => Ok(Rung::Reply(reply)),
         };
         match rung {
             Ok(Rung::Reply(reply)) if turn.task => Ok(legacy_tasks::created(self, &reply)),
@@ -151,7 +152,7 @@ impl Governed {
         match state.step {
             _ if !goes_on(&waiting.call) => Ok(Rung::reply(waiting.reply())),
             Step::Held(legs) => self.leg(turn, exchange, waiting, legs.saturating_add(1)).await,
-            Step::Asked(times) => match Said::of(turn.responses.get(consent::QUESTION)) {
+            Step::Asked(times) => match Said::of(turn.responses.and_then(|said| said.get(consent::QUESTION))) {
                 Said::Typed(typed) => match self.typed(exchange, waiting, &typed).await? {
                     Ok(reply) => Ok(Rung::reply(reply)),
                     Err(wrong) if times < TRIES && consent::is_wanted(&wrong.call) => {

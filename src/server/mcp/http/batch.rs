@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::api::mcp::{Fault, Version};
+use crate::pipeline::port::Wait;
 use crate::server::respond::Reply;
 
 use super::super::exchange::Outlet;
@@ -13,50 +14,49 @@ use super::super::message::{self, Message, Refused, Request};
 use super::super::talk::Envelope;
 use super::headers::Accepts;
 use super::legacy::{Ground, is_modern};
-use super::stream::{self, Work};
-use super::{Arrival, Endpoint, accepted, refusal, unaddressed};
+use super::stream::{Finished, Work};
+use super::{Arrival, Endpoint, Open, heard, refusal, unaddressed};
+
+/// The answers to a batch, in the making.
+pub(super) type All = Wait<'static, Finished>;
 
 /// Messages in one batch; each request of it runs on its own.
 const MOST: usize = 100;
 
 impl Endpoint {
-    /// Answers a batch, where its revision has them.
-    pub(super) async fn batch(&self, arrival: Arrival) -> Reply {
-        let (ground, messages) = match self.taken(&arrival) {
-            Ok(taken) => taken,
-            Err(refused) => return refusal(&refused.id, &refused.fault),
-        };
+    /// Begins the answers to a batch, where its revision has them.
+    ///
+    /// # Errors
+    /// What it is answered with at once.
+    pub(super) fn batch(&self, arrival: Arrival) -> Result<Open<All>, Reply> {
+        let taken = self.taken(&arrival);
+        let (ground, messages) = taken.map_err(|refused| refusal(&refused.id, &refused.fault))?;
         let accepts = Accepts::of(&arrival.headers);
         let mut answers = Vec::new();
         for text in messages {
             match message::read(text.get().as_bytes()) {
                 Ok(Message::Request(request)) => answers.push(self.begin(request, &ground, &arrival)),
                 Ok(Message::Notification { method, params }) => {
-                    if let Err(fault) = self.notified(&arrival, &method, &params) {
-                        return unaddressed(&fault);
-                    }
+                    self.notified(&arrival, &method, &params).map_err(|fault| unaddressed(&fault))?;
                 }
                 Ok(Message::Response { id, result }) => {
-                    if let Err(fault) = self.answered(&arrival, &id, result) {
-                        return unaddressed(&fault);
-                    }
+                    self.answered(&arrival, &id, result).map_err(|fault| unaddressed(&fault))?;
                 }
                 Err(refused) => answers.push(Begun::Answer(refused.fault.answer(&refused.id))),
             }
         }
         if answers.is_empty() {
-            return accepted();
+            return Err(heard(Ok(())));
         }
-        let all = async move {
+        let all: All = Box::pin(async move {
             let mut texts = Vec::with_capacity(answers.len());
             for answer in answers {
                 texts.push(answer.end().await);
             }
-            (200, Some(format!("[{}]", texts.join(","))))
-        };
-        let (_, nothing) = Outlet::new();
-        let work = Work::new(all, arrival.slot, None);
-        stream::answer(work, nothing, accepts, &self.waiters, self.limits.heartbeat).await
+            (200, format!("[{}]", texts.join(",")))
+        });
+        let (_, messages) = Outlet::new();
+        Ok(Open { work: Work::new(all, arrival.slot, None), messages, accepts, session: None })
     }
 
     /// The messages of a batch, and what they stand on.
@@ -89,9 +89,9 @@ impl Endpoint {
         };
         // What could be sent before an answer has no place among the answers.
         let (outlet, _) = Outlet::new();
-        let alone = Accepts { json: true, stream: false, stream_at_need: false };
         let ground = Ground { version: ground.version, session: ground.session.clone() };
-        let (exchange, running) = match self.exchange(ground, arrival, &request.id, envelope, outlet, alone) {
+        let (exchange, running) = match self.exchange(ground, arrival, &request.id, envelope, outlet, Accepts::DOCUMENT)
+        {
             Ok(exchange) => exchange,
             Err(fault) => return refuse(fault),
         };

@@ -58,6 +58,9 @@ pub struct Accepts {
 }
 
 impl Accepts {
+    /// One JSON document and nothing else.
+    pub const DOCUMENT: Self = Self { json: true, stream: false, stream_at_need: false };
+
     /// Reads `Accept`. Clients must name both, and many name neither: who says nothing gets JSON.
     pub fn of(headers: &HeaderMap) -> Self {
         let (mut json, mut stream, mut anything, mut said) = (false, false, false, false);

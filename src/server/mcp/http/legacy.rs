@@ -16,15 +16,13 @@ use crate::server::respond::{self, Reply};
 use crate::server::visit::overloaded;
 
 use super::super::exchange::{Exchange, Outlet};
-use super::super::message::Request;
+use super::super::message::{Refused, Request};
 use super::super::params::Params;
 use super::super::session::{Opening, Session};
 use super::super::talk::{Envelope, name_and_version};
 use super::headers::{self, Accepts};
 use super::stream::{self, Work};
-use super::{
-    Arrival, Endpoint, RunningRequest, challenge, empty, legacy_version, not_allowed, refusal, status, unaddressed,
-};
+use super::{Answer, Arrival, Endpoint, Open, RunningRequest, empty, legacy_version, not_allowed, unaddressed};
 
 /// What a legacy request stands on.
 pub(super) struct Ground {
@@ -35,33 +33,33 @@ pub(super) struct Ground {
 }
 
 impl Endpoint {
-    /// Answers a legacy request.
-    pub(super) async fn legacy(&self, request: Request, envelope: Envelope, arrival: Arrival) -> Reply {
-        if request.method == "initialize" {
-            return self.initialize(request, envelope, arrival).await;
-        }
-        let ground = match self.ground(&arrival.headers, &arrival.presented) {
-            Ok(ground) => ground,
-            Err(fault) => return refusal(&request.id, &fault),
-        };
+    /// Begins the answer to a legacy request.
+    pub(super) fn legacy(
+        &self,
+        request: Request,
+        envelope: Envelope,
+        arrival: Arrival,
+    ) -> Result<Open<Answer>, Refused> {
         let accepts = Accepts::of(&arrival.headers);
+        let begun = if request.method == "initialize" {
+            self.initialize(&request, &arrival).map(|(ground, session)| (ground, Some(session), Accepts::DOCUMENT))
+        } else {
+            self.ground(&arrival.headers, &arrival.presented).map(|ground| (ground, None, accepts))
+        };
         let (outlet, messages) = Outlet::new();
-        let id = request.id.clone();
-        let (exchange, running) = match self.exchange(ground, &arrival, &id, envelope, outlet, accepts) {
-            Ok(exchange) => exchange,
-            Err(fault) => return refusal(&request.id, &fault),
-        };
-        let mcp = Arc::clone(&self.mcp);
-        let answer = async move {
-            let (code, message) = mcp.respond(request, exchange).await;
-            drop(running);
-            (status(Era::Legacy, code), Some(message))
-        };
-        // A client that hangs up has not taken its request back: in this era it says so.
-        let work = Work::new(answer, arrival.slot, None);
-        let mut reply = stream::answer(work, messages, accepts, &self.waiters, self.limits.heartbeat).await;
-        challenge(&mut reply);
-        reply
+        let begun = begun.and_then(|(ground, session, accepts)| {
+            let (exchange, running) = self.exchange(ground, &arrival, &request.id, envelope, outlet, accepts)?;
+            Ok((exchange, running, session, accepts))
+        });
+        match begun {
+            Ok((exchange, running, session, accepts)) => {
+                let responding = self.mcp.respond(request, exchange);
+                let answer = Answer { responding, era: Era::Legacy, _running: running };
+                // A client that hangs up has not taken its request back: in this era it says so.
+                Ok(Open { work: Work::new(answer, arrival.slot, None), messages, accepts, session })
+            }
+            Err(fault) => Err(Refused { id: request.id, fault }),
+        }
     }
 
     /// One exchange of a legacy client; with a session it can be taken back, and its client asked.
@@ -96,31 +94,13 @@ impl Endpoint {
         Ok((exchange, running))
     }
 
-    /// Begins a session.
-    async fn initialize(&self, request: Request, envelope: Envelope, arrival: Arrival) -> Reply {
-        let (version, opening) = match opening(&request) {
-            Ok(opening) => opening,
-            Err(fault) => return refusal(&request.id, &fault),
-        };
-        let begun = self.mcp.service.recognise(&arrival.presented).map(|caller| {
-            let id = self.sessions.begin(version, &opening, caller);
-            HeaderValue::from_str(&id).map_err(|_| Fault::own(500, "the session cannot be named"))
-        });
-        let session = match begun.and_then(|session| session) {
-            Ok(session) => session,
-            Err(fault) => return refusal(&request.id, &fault),
-        };
-        let (outlet, _) = Outlet::new();
-        let accepts = Accepts::of(&arrival.headers);
-        let ground = Ground { version, session: None };
-        let exchange = match self.exchange(ground, &arrival, &request.id, envelope, outlet, accepts) {
-            Ok((exchange, _)) => exchange,
-            Err(fault) => return refusal(&request.id, &fault),
-        };
-        let (_, message) = self.mcp.respond(request, exchange).await;
-        let mut reply = respond::json_text(StatusCode::OK, message);
-        reply.headers_mut().insert(headers::SESSION, session);
-        reply
+    /// Begins a session: what its first request stands on, and its name.
+    fn initialize(&self, request: &Request, arrival: &Arrival) -> Result<(Ground, HeaderValue), Fault> {
+        let (version, opening) = opening(request)?;
+        let caller = self.mcp.service.recognise(&arrival.presented)?;
+        let id = self.sessions.begin(version, &opening, caller);
+        let id = HeaderValue::from_str(&id).map_err(|_| Fault::own(500, "the session cannot be named"))?;
+        Ok((Ground { version, session: None }, id))
     }
 
     /// The revision and the session of a legacy request. Without a session it stands for itself, in the
@@ -183,7 +163,7 @@ impl Endpoint {
     }
 
     /// Opens the stream of changes of a session, the newest in place of an older one.
-    pub(super) fn get(&self, arrival: Arrival) -> Reply {
+    pub fn get(&self, arrival: Arrival) -> Reply {
         let (session, version) = match self.session_of(&arrival) {
             Ok(Some(found)) if Accepts::of(&arrival.headers).stream_at_need => found,
             Ok(Some(_)) => return not_allowed("POST", "GET is an event stream: `Accept` must list text/event-stream"),
@@ -211,16 +191,16 @@ impl Endpoint {
             asks: None,
         };
         let mcp = Arc::clone(&self.mcp);
-        let told = async move {
+        let told = Box::pin(async move {
             mcp.tell_changes(changes, &exchange).await;
             drop(held);
-            (200, None)
-        };
+            (200, String::new())
+        });
         stream::stream(Work::new(told, place, Some(gone)), messages, self.limits.heartbeat)
     }
 
     /// Ends a session.
-    pub(super) fn delete(&self, arrival: &Arrival) -> Reply {
+    pub fn delete(&self, arrival: &Arrival) -> Reply {
         match self.session_of(arrival) {
             Ok(Some((session, _))) => {
                 self.mcp.asks.of(&session.nonce).end();

@@ -2,83 +2,77 @@
 
 use std::sync::Arc;
 
-use crate::api::mcp::Fault;
+use crate::api::mcp::{Era, Fault};
 use crate::server::Shutdown;
-use crate::server::respond::Reply;
 
 use super::super::envelope::{Envelope, Said};
 use super::super::exchange::{Exchange, Outlet};
-use super::super::message::Request;
+use super::super::message::{Refused, Request};
 use super::headers::{self, Accepts};
-use super::stream::{self, Work};
-use super::{Arrival, Endpoint, challenge, refusal};
+use super::stream::Work;
+use super::{Answer, Arrival, Endpoint, Open};
 
 impl Endpoint {
-    /// Answers a modern request. A session id is ignored.
-    pub(super) async fn modern(&self, request: Request, envelope: Envelope, mut arrival: Arrival) -> Reply {
-        let accepts = Accepts::of(&arrival.headers);
-        let checked = self.checked(&request, &envelope, &arrival).and_then(|said| {
-            let listens = request.method == "subscriptions/listen";
-            if listens && !accepts.stream_at_need {
-                return Err(Fault::own(406, "`subscriptions/listen` is answered by `text/event-stream` only"));
-            }
-            Ok((said, Accepts { stream: accepts.stream || listens, ..accepts }))
-        });
-        let (said, accepts) = match checked {
+    /// Begins the answer to a modern request. A session id is ignored.
+    ///
+    /// # Errors
+    /// In the order in which the specification has it refused: what is missing in the body, headers that differ,
+    /// a revision we do not speak; then what cannot be answered.
+    pub(super) fn modern(
+        &self,
+        request: Request,
+        envelope: Envelope,
+        mut arrival: Arrival,
+    ) -> Result<Open<Answer>, Refused> {
+        let (said, accepts) = match self.checked(&request, envelope, &mut arrival) {
             Ok(checked) => checked,
-            Err(fault) => return refusal(&request.id, &fault),
+            Err(fault) => return Err(Refused { id: request.id, fault }),
         };
-        if request.method == "subscriptions/listen" {
-            // A stream from the start: it never counts among the requests.
-            match Arc::clone(&self.waiters).try_acquire_owned() {
-                Ok(place) => arrival.slot = place,
-                Err(_) => {
-                    let fault = Fault::own(503, "too many streams are open already: try again later");
-                    return refusal(&request.id, &fault);
-                }
-            }
-        }
+        let Arrival { headers, presented, slot, .. } = arrival;
+        let header_key = match headers::owned(&headers, &headers::KEY) {
+            Ok(key) => key,
+            Err(fault) => return Err(Refused { id: request.id, fault }),
+        };
         let (outlet, messages) = Outlet::new();
         let gone = Shutdown::new();
         let exchange = Exchange {
             version: said.version,
-            presented: arrival.presented,
+            presented,
             client: said.client,
             capabilities: Arc::new(said.capabilities),
-            meta: Arc::new(envelope.meta),
-            header_key: match headers::owned(&arrival.headers, &headers::KEY) {
-                Ok(key) => key,
-                Err(fault) => return refusal(&request.id, &fault),
-            },
-            header_trace: headers::owned(&arrival.headers, &headers::TRACE).unwrap_or_default(),
+            meta: Arc::new(said.meta),
+            header_key,
+            header_trace: headers::owned(&headers, &headers::TRACE).unwrap_or_default(),
             outlet,
             gone: gone.clone(),
             shows_leaving: accepts.stream,
             asks: None,
         };
-        let mcp = Arc::clone(&self.mcp);
-        let answer = async move {
-            let (status, message) = mcp.respond(request, exchange).await;
-            (status, Some(message))
-        };
-        let work = Work::new(answer, arrival.slot, Some(gone));
-        let mut reply = stream::answer(work, messages, accepts, &self.waiters, self.limits.heartbeat).await;
-        challenge(&mut reply);
-        reply
+        let answer = Answer { responding: self.mcp.respond(request, exchange), era: Era::Modern, _running: None };
+        Ok(Open { work: Work::new(answer, slot, Some(gone)), messages, accepts, session: None })
     }
 
-    /// What it must say, in the order in which the specification has it refused: what is missing in the body,
-    /// headers that differ, a revision we do not speak.
-    fn checked(&self, request: &Request, envelope: &Envelope, arrival: &Arrival) -> Result<Said, Fault> {
-        let (version, _) = envelope.must()?;
-        headers::check(&arrival.headers, version, &request.method, envelope.name.as_deref())?;
+    fn checked(&self, request: &Request, envelope: Envelope, arrival: &mut Arrival) -> Result<(Said, Accepts), Fault> {
+        headers::check(&arrival.headers, envelope.must()?, &request.method, envelope.name.as_deref())?;
         let said = envelope.said()?;
-        if request.method == "tools/call"
-            && let Some(tool) = &envelope.name
-        {
-            let mirrored = self.mcp.service.mirrored_parameters(&arrival.presented, tool);
-            headers::check_parameters(&arrival.headers, &mirrored, request)?;
+        let accepts = Accepts::of(&arrival.headers);
+        match (request.method.as_str(), &said.name) {
+            ("tools/call", Some(tool)) => {
+                let mirrored = self.mcp.service.mirrored_parameters(&arrival.presented, tool);
+                headers::check_parameters(&arrival.headers, &mirrored, request)?;
+            }
+            ("subscriptions/listen", _) if !accepts.stream_at_need => {
+                return Err(Fault::own(406, "`subscriptions/listen` is answered by `text/event-stream` only"));
+            }
+            ("subscriptions/listen", _) => {
+                // A stream from the start: it never counts among the requests.
+                arrival.slot = Arc::clone(&self.waiters)
+                    .try_acquire_owned()
+                    .map_err(|_| Fault::own(503, "too many streams are open already: try again later"))?;
+                return Ok((said, Accepts { stream: true, ..accepts }));
+            }
+            _ => {}
         }
-        Ok(said)
+        Ok((said, accepts))
     }
 }

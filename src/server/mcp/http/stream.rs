@@ -29,26 +29,27 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// A comment: shows a quiet stream's reader, proxies, and us, that the other end is there.
 const KEEP_ALIVE: Bytes = Bytes::from_static(b":\n\n");
 
-/// Its HTTP status and the whole message; no message for a stream that just ends.
-pub type Finished = (u16, Option<String>);
+/// Its HTTP status and the whole message; an empty one for a stream that just ends.
+pub type Finished = (u16, String);
+
+/// What makes an answer.
+pub trait Making: Future<Output = Finished> + Send + Unpin + 'static {}
+
+impl<F: Future<Output = Finished> + Send + Unpin + 'static> Making for F {}
 
 /// An answer in the making. Dropped before it is there, it is made to its end all the same.
-pub struct Work {
-    future: Option<Pin<Box<dyn Future<Output = Finished> + Send>>>,
+pub struct Work<F: Making> {
+    future: Option<F>,
     /// Given when the client hangs up and that means that it takes its request back.
     take_back: Option<Shutdown>,
     slot: Option<OwnedSemaphorePermit>,
 }
 
-impl Work {
+impl<F: Making> Work<F> {
     /// Takes what makes the answer and what counts it among the requests. `take_back` is given when the client
     /// hangs up.
-    pub fn new(
-        future: impl Future<Output = Finished> + Send + 'static,
-        slot: OwnedSemaphorePermit,
-        take_back: Option<Shutdown>,
-    ) -> Self {
-        Self { future: Some(Box::pin(future)), take_back, slot: Some(slot) }
+    pub const fn new(future: F, slot: OwnedSemaphorePermit, take_back: Option<Shutdown>) -> Self {
+        Self { future: Some(future), take_back, slot: Some(slot) }
     }
 
     /// Counts it among the waiters from here on. What has begun is not refused any more: when there is no room, it
@@ -66,12 +67,12 @@ impl Work {
     }
 }
 
-impl Future for Work {
+impl<F: Making> Future for Work<F> {
     type Output = Finished;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finished> {
         let Some(future) = &mut self.future else { return Poll::Pending };
-        let polled = future.as_mut().poll(cx);
+        let polled = Pin::new(future).poll(cx);
         if polled.is_ready() {
             self.future = None;
         }
@@ -79,7 +80,7 @@ impl Future for Work {
     }
 }
 
-impl Drop for Work {
+impl<F: Making> Drop for Work<F> {
     fn drop(&mut self) {
         let (Some(rest), Ok(runtime)) = (self.future.take(), tokio::runtime::Handle::try_current()) else { return };
         self.nobody_waits();
@@ -93,7 +94,7 @@ impl Drop for Work {
 
 /// Answers a request: `messages` come before the end of `work`.
 pub async fn answer(
-    mut work: Work,
+    mut work: Work<impl Making>,
     mut messages: mpsc::Receiver<Text>,
     accepts: Accepts,
     waiters: &Arc<Semaphore>,
@@ -119,7 +120,7 @@ pub async fn answer(
 }
 
 /// A stream of `messages` that ends when `work` does.
-pub fn stream(work: Work, messages: mpsc::Receiver<Text>, longest_pause: Duration) -> Reply {
+pub fn stream(work: Work<impl Making>, messages: mpsc::Receiver<Text>, longest_pause: Duration) -> Reply {
     let (lines, reply) = open();
     tokio::spawn(pump(lines, work, None, messages, longest_pause));
     reply
@@ -128,14 +129,14 @@ pub fn stream(work: Work, messages: mpsc::Receiver<Text>, longest_pause: Duratio
 /// One JSON document.
 fn document((status, message): Finished) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    respond::json_text(status, message.unwrap_or_default())
+    respond::json_text(status, message)
 }
 
 /// A stream whose events are all there.
 fn streamed(first: Option<Text>, mut messages: mpsc::Receiver<Text>, (_, last): Finished) -> Reply {
     let mut events = BytesMut::new();
     let rest = std::iter::from_fn(|| messages.try_recv().ok());
-    for message in first.into_iter().chain(rest).chain(last.map(String::into_boxed_str)) {
+    for message in first.into_iter().chain(rest).chain(Some(last.into_boxed_str())) {
         events.extend_from_slice(&event(&message));
     }
     let mut reply = respond::json_text(StatusCode::OK, String::new());
@@ -160,7 +161,7 @@ fn describe(reply: &mut Reply) {
 /// Writes messages as they come, signs of life while there are none, and the end.
 async fn pump(
     mut lines: Lines,
-    mut work: Work,
+    mut work: Work<impl Making>,
     first: Option<Text>,
     mut messages: mpsc::Receiver<Text>,
     longest_pause: Duration,
@@ -182,7 +183,7 @@ async fn pump(
                         return;
                     }
                 }
-                if let Some(last) = last {
+                if !last.is_empty() {
                     // The client may be gone; then nobody misses it.
                     let _ = lines.send_data(event(&last)).await;
                 }

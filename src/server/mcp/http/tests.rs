@@ -126,18 +126,18 @@ impl House {
         Self { stage, endpoint: Arc::new(endpoint), shutdown, slots: Arc::new(Semaphore::new(8)) }
     }
 
-    fn arrival(&self, method: Method, headers: &[(&'static str, &str)], body: impl Into<Bytes>) -> Arrival {
+    fn arrival(&self, headers: &[(&'static str, &str)], body: impl Into<Bytes>) -> Arrival {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
         let presented = Presented { key: Some("anna".to_owned()), ..Presented::default() };
         let slot = Arc::clone(&self.slots).try_acquire_owned().unwrap();
-        Arrival { method, headers: map, presented, body: body.into(), slot }
+        Arrival { headers: map, presented, body: body.into(), slot }
     }
 
     async fn post(&self, headers: &[(&'static str, &str)], body: &Value) -> Reply {
-        self.endpoint.answer(self.arrival(Method::POST, headers, body.to_string())).await
+        Arc::clone(&self.endpoint).post(self.arrival(headers, body.to_string())).await
     }
 
     async fn session(&self) -> String {
@@ -239,9 +239,9 @@ async fn a_modern_client_that_hangs_up_takes_its_request_back() {
     house.quiet().await;
     assert_eq!(house.stage.gone.load(Ordering::SeqCst), 1, "in the stream");
     let waiting = {
-        let arrival = house.arrival(Method::POST, &headers, modern("slow", json!({})).to_string());
+        let arrival = house.arrival(&headers, modern("slow", json!({})).to_string());
         let endpoint = Arc::clone(&house.endpoint);
-        tokio::spawn(async move { endpoint.answer(arrival).await.status() })
+        tokio::spawn(async move { endpoint.post(arrival).await.status() })
     };
     house.stage.begun().await;
     house.stage.begun().await;
@@ -256,9 +256,9 @@ async fn a_legacy_request_goes_on_without_its_client() {
     let house = House::new();
     let streaming = house.post(&[BOTH], &request("slow", json!({}))).await;
     drop(streaming);
-    let arrival = house.arrival(Method::POST, &[BOTH], request("slow", json!({})).to_string());
+    let arrival = house.arrival(&[BOTH], request("slow", json!({})).to_string());
     let endpoint = Arc::clone(&house.endpoint);
-    let waiting = tokio::spawn(async move { endpoint.answer(arrival).await.status() });
+    let waiting = tokio::spawn(async move { endpoint.post(arrival).await.status() });
     house.stage.begun().await;
     house.stage.begun().await;
     waiting.abort();
@@ -278,7 +278,7 @@ async fn a_legacy_client_takes_a_request_back_by_saying_so() {
     slow["id"] = json!("a b");
     let mut reply = house.post(&headers, &slow).await;
     let cancelled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a\u0020b"}}"#;
-    let told = house.endpoint.answer(house.arrival(Method::POST, &headers, cancelled)).await;
+    let told = Arc::clone(&house.endpoint).post(house.arrival(&headers, cancelled)).await;
     assert_eq!(told.status(), 202);
     assert_eq!(event(&mut reply).await["id"], "a b");
     assert_eq!(house.stage.gone.load(Ordering::SeqCst), 1);
@@ -314,9 +314,9 @@ async fn a_session_gives_its_requests_what_initialize_said() {
     assert_eq!(read(capable).await, (200, json!({"jsonrpc": "2.0", "id": 7, "result": {"elicitation": {}}})));
     let unknown = house.post(&headers, &request("nope", json!({}))).await;
     assert_eq!(unknown.status(), 200, "a 404 would say that the session is gone");
-    let mut stranger = house.arrival(Method::POST, &headers, request("capable", json!({})).to_string());
+    let mut stranger = house.arrival(&headers, request("capable", json!({})).to_string());
     stranger.presented.key = Some("bert".to_owned());
-    let (status, body) = read(house.endpoint.answer(stranger).await).await;
+    let (status, body) = read(Arc::clone(&house.endpoint).post(stranger).await).await;
     assert_eq!((status, &body["id"], &body["error"]["code"]), (404, &json!(7), &json!(404)));
 }
 
@@ -325,12 +325,12 @@ async fn the_stream_of_a_session_tells_changes_until_it_is_replaced_or_the_daemo
     let house = House::new();
     let session = house.session().await;
     let headers = [("accept", "text/event-stream"), ("mcp-session-id", session.as_str())];
-    let open = || house.endpoint.answer(house.arrival(Method::GET, &headers, ""));
-    let mut first = open().await;
+    let open = || house.endpoint.get(house.arrival(&headers, ""));
+    let mut first = open();
     assert_eq!(piece(&mut first).await, ":\n\n");
     house.stage.changed.notify_one();
     assert_eq!(event(&mut first).await["method"], "notifications/tools/list_changed");
-    let mut second = open().await;
+    let mut second = open();
     while let Some(frame) = first.body_mut().frame().await {
         assert_eq!(frame.unwrap().into_data().unwrap(), ":\n\n", "only signs of life, then the end");
     }
@@ -376,9 +376,9 @@ async fn arguments_that_are_mirrored_in_headers_must_be_the_same_there() {
 #[tokio::test]
 async fn who_cannot_be_recognised_is_told_how_to_show_who_it_is() {
     let house = House::new();
-    let mut nobody = house.arrival(Method::POST, &[], request("initialize", json!({})).to_string());
+    let mut nobody = house.arrival(&[], request("initialize", json!({})).to_string());
     nobody.presented.key = None;
-    let reply = house.endpoint.answer(nobody).await;
+    let reply = Arc::clone(&house.endpoint).post(nobody).await;
     assert_eq!(
         (reply.status().as_u16(), &reply.headers()["www-authenticate"]),
         (401, &HeaderValue::from_static("Bearer"))
@@ -390,9 +390,9 @@ async fn the_requests_of_a_batch_run_together_and_their_answers_stand_in_order()
     let house = House::new();
     let call = |id: u8, method: &str| json!({"jsonrpc": "2.0", "id": id, "method": method});
     let batch = json!([call(1, "slow"), call(2, "slow"), call(3, "tell"), {"jsonrpc": "2.0", "method": "n"}, 7]);
-    let arrival = house.arrival(Method::POST, &[], batch.to_string());
+    let arrival = house.arrival(&[], batch.to_string());
     let endpoint = Arc::clone(&house.endpoint);
-    let answer = tokio::spawn(async move { read(endpoint.answer(arrival).await).await });
+    let answer = tokio::spawn(async move { read(endpoint.post(arrival).await).await });
     house.stage.begun().await;
     house.stage.go.notify_one();
     house.stage.begun().await;

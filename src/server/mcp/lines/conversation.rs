@@ -308,7 +308,7 @@ impl Conversation {
                 Ok(said) => said,
                 Err(fault) => return refuse(&fault),
             };
-            let mut exchange = self.exchange(said.version, envelope.meta);
+            let mut exchange = self.exchange(said.version, said.meta);
             (exchange.client, exchange.capabilities) = (said.client, Arc::new(said.capabilities));
             exchange.asks = None;
             return self.fly(request, exchange, room);

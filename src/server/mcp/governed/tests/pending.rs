@@ -195,7 +195,7 @@ fn patient(house: &House) -> Arc<Mcp> {
 }
 
 /// Sends the call through `mcp` and takes it back once the client is told that it waits.
-async fn taken_back(mcp: &Mcp, capabilities: &Value, said: Value, params: &Value) {
+async fn taken_back(mcp: &Arc<Mcp>, capabilities: &Value, said: Value, params: &Value) {
     let (exchange, mut messages) = exchange("agent:x", MODERN, Extra { meta: said, ..Extra::default() });
     let capabilities = Arc::new(capabilities.as_object().unwrap().clone());
     let gone = exchange.gone.clone();
