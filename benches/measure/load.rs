@@ -161,11 +161,11 @@ async fn all(socket: &Path, operation: Operation, connections: usize, span: Dura
     let barrier = Arc::new(Barrier::new(connections + 1));
     let mut tasks = Vec::with_capacity(connections);
     for _ in 0..connections {
-        let sender = connect(socket).await?;
+        let connection = Connection::open(socket).await?;
         let barrier = Arc::clone(&barrier);
         tasks.push(tokio::spawn(async move {
             barrier.wait().await;
-            one(sender, operation, span).await
+            one(connection, operation, span).await
         }));
     }
     barrier.wait().await;
@@ -177,30 +177,43 @@ async fn all(socket: &Path, operation: Operation, connections: usize, span: Dura
     Ok(Sample::new(start.elapsed(), latencies))
 }
 
-async fn connect(socket: &Path) -> Result<SendRequest<Full<Bytes>>, Fault> {
-    let stream = UnixStream::connect(socket).await?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    sender.ready().await?;
-    Ok(sender)
-}
+/// One connection, whose requests are answered one after the other.
+pub struct Connection(SendRequest<Full<Bytes>>);
 
-async fn one(
-    mut sender: SendRequest<Full<Bytes>>,
-    operation: Operation,
-    span: Duration,
-) -> Result<Vec<Duration>, Fault> {
-    let end = Instant::now() + span;
-    let mut latencies = Vec::with_capacity(1_024);
-    let mut now = Instant::now();
-    while now < end {
-        let answer = sender.send_request(operation.request()?).await?;
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub async fn open(socket: &Path) -> Result<Self, Fault> {
+        let stream = UnixStream::connect(socket).await?;
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        sender.ready().await?;
+        Ok(Self(sender))
+    }
+
+    /// Asks once, and waits for the answer.
+    ///
+    /// # Errors
+    /// When the answer is no success.
+    pub async fn ask(&mut self, operation: Operation) -> Result<(), Fault> {
+        let answer = self.0.send_request(operation.request()?).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         if !status.is_success() || body.windows(FAILED.len()).any(|part| part == FAILED) {
             return Err(format!("`{}` answered {status}: {}", operation.name(), String::from_utf8_lossy(&body)).into());
         }
-        sender.ready().await?;
+        Ok(self.0.ready().await?)
+    }
+}
+
+async fn one(mut connection: Connection, operation: Operation, span: Duration) -> Result<Vec<Duration>, Fault> {
+    let end = Instant::now() + span;
+    let mut latencies = Vec::with_capacity(1_024);
+    let mut now = Instant::now();
+    while now < end {
+        connection.ask(operation).await?;
         let then = std::mem::replace(&mut now, Instant::now());
         latencies.push(now - then);
     }
