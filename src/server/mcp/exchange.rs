@@ -40,37 +40,58 @@ pub struct Exchange {
     pub asks: Option<Asking>,
 }
 
-/// The way to a client before the answer: whole JSON-RPC messages. When nobody reads it any more, sending does
-/// nothing.
+/// The way to a client before the answer: whole JSON-RPC messages. When nobody reads it, sending does nothing.
 #[derive(Clone)]
-pub struct Outlet(mpsc::Sender<Text>);
+pub struct Outlet(Option<mpsc::Sender<Text>>);
 
-/// The text of one message. Every request over HTTP has a channel of these, whose first block has room for 32: so
-/// it is no larger than it must be.
+/// The reading end of an [`Outlet`].
+pub struct Messages(Option<mpsc::Receiver<Text>>);
+
+/// The text of one message. A channel of these has room for 32 in its first block: so it is no larger than it must be.
 pub type Text = Box<str>;
 
 impl Outlet {
     /// An outlet and its reading end. A client that reads slowly slows its sender down.
-    pub fn new() -> (Self, mpsc::Receiver<Text>) {
+    pub fn new() -> (Self, Messages) {
         const IN_FLIGHT: usize = 16;
         let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-        (Self(sender), receiver)
+        (Self(Some(sender)), Messages(Some(receiver)))
+    }
+
+    /// An outlet for what has nothing to say, and costs nothing. Most calls are answered, and that is all.
+    pub const fn none() -> (Self, Messages) {
+        (Self(None), Messages(None))
     }
 
     /// An outlet to an existing writer.
     pub const fn to(writer: mpsc::Sender<Text>) -> Self {
-        Self(writer)
+        Self(Some(writer))
     }
 
     /// Sends one message if there is room for it at once.
     pub fn offer(&self, message: Text) {
         // A client that is gone, or far behind, can do without.
-        let _ = self.0.try_send(message);
+        let _ = self.0.as_ref().map(|writer| writer.try_send(message));
     }
 
     /// Sends one message; whether somebody still reads.
     pub async fn send(&self, message: Text) -> bool {
-        self.0.send(message).await.is_ok()
+        match &self.0 {
+            Some(writer) => writer.send(message).await.is_ok(),
+            None => false,
+        }
+    }
+}
+
+impl Messages {
+    /// The next message; none when there will be no more.
+    pub async fn recv(&mut self) -> Option<Text> {
+        self.0.as_mut()?.recv().await
+    }
+
+    /// The next message, if it is there.
+    pub fn try_recv(&mut self) -> Option<Text> {
+        self.0.as_mut()?.try_recv().ok()
     }
 }
 

@@ -20,14 +20,14 @@ use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::api::mcp::{Era, Fault, Version};
 use crate::pipeline::port::Presented;
 use crate::server::respond::{self, Reply};
 use crate::server::{Limits, Shutdown};
 
-use super::exchange::Text;
+use super::exchange::Messages;
 use super::message::{self, Message, Refused, Request};
 use super::session::Sessions;
 use super::talk::{Envelope, Mcp, Responding};
@@ -117,7 +117,7 @@ struct Open<F: Making> {
     /// Makes it.
     work: Work<F>,
     /// What comes before it.
-    messages: mpsc::Receiver<Text>,
+    messages: Messages,
     /// What the client can read.
     accepts: Accepts,
     /// The session that begins with it.

@@ -26,6 +26,11 @@ pub trait Service: Send + Sync {
     /// What was dispatched comes to its end even if this future is dropped.
     fn answer(self: Arc<Self>, request: Request, exchange: Exchange) -> Wait<'static, Result<Body, Fault>>;
 
+    /// Whether it may say something to a modern client before the answer. This is what the request says of itself.
+    fn may_speak(&self, _meta: &Map<String, Value>) -> bool {
+        true
+    }
+
     /// Who is calling, as a name that no other caller has: sessions belong to it.
     ///
     /// # Errors

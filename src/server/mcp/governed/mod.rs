@@ -83,6 +83,10 @@ impl Service for Governed {
         }
     }
 
+    fn may_speak(&self, meta: &Map<String, Value>) -> bool {
+        meta.contains_key(mcp::meta::PROGRESS_TOKEN)
+    }
+
     fn recognise(&self, presented: &Presented) -> Result<String, Fault> {
         self.pipeline.recognised(presented).map(|principal| principal.id.to_string()).map_err(|no| fault(&no))
     }

@@ -7,7 +7,6 @@ mod pending;
 mod results;
 
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::api::mcp::meta;
@@ -15,7 +14,7 @@ use crate::domain::audit::AuditRecord;
 use crate::domain::tool::Tool;
 use crate::pipeline::tests::world::{World, who};
 use crate::server::Shutdown;
-use crate::server::mcp::exchange::{Asks, Outlet};
+use crate::server::mcp::exchange::{Asks, Messages, Outlet};
 use crate::server::mcp::params::Params;
 use crate::server::mcp::talk::Mcp;
 use crate::store::MemoryStore;
@@ -47,7 +46,7 @@ async fn house() -> House {
     House { world, governed, mcp }
 }
 
-fn exchange(name: &str, version: Version, extra: Extra) -> (Exchange, mpsc::Receiver<Box<str>>) {
+fn exchange(name: &str, version: Version, extra: Extra) -> (Exchange, Messages) {
     let (outlet, messages) = Outlet::new();
     let exchange = Exchange {
         version,

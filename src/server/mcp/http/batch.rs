@@ -55,7 +55,7 @@ impl Endpoint {
             }
             (200, format!("[{}]", texts.join(",")))
         });
-        let (_, messages) = Outlet::new();
+        let (_, messages) = Outlet::none();
         Ok(Open { work: Work::new(all, arrival.slot, None), messages, accepts, session: None })
     }
 
@@ -88,7 +88,7 @@ impl Endpoint {
             Err(fault) => return refuse(fault),
         };
         // What could be sent before an answer has no place among the answers.
-        let (outlet, _) = Outlet::new();
+        let (outlet, _) = Outlet::none();
         let ground = Ground { version: ground.version, session: ground.session.clone() };
         let (exchange, running) = match self.exchange(ground, arrival, &request.id, envelope, outlet, Accepts::DOCUMENT)
         {

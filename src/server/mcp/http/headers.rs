@@ -63,6 +63,14 @@ impl Accepts {
 
     /// Reads `Accept`. Clients must name both, and many name neither: who says nothing gets JSON.
     pub fn of(headers: &HeaderMap) -> Self {
+        // As nearly all of them write it.
+        const BOTH: &[u8] = b"application/json, text/event-stream";
+        let mut all = headers.get_all(ACCEPT).iter();
+        if let (Some(one), None) = (all.next(), all.next())
+            && one.as_bytes() == BOTH
+        {
+            return Self { json: true, stream: true, stream_at_need: true };
+        }
         let (mut json, mut stream, mut anything, mut said) = (false, false, false, false);
         let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         for range in values.flat_map(|value| value.split(',')) {

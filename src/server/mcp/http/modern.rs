@@ -12,6 +12,9 @@ use super::headers::{self, Accepts};
 use super::stream::Work;
 use super::{Answer, Arrival, Endpoint, Open};
 
+/// Is answered by a stream of changes.
+const LISTEN: &str = "subscriptions/listen";
+
 impl Endpoint {
     /// Begins the answer to a modern request. A session id is ignored.
     ///
@@ -33,7 +36,8 @@ impl Endpoint {
             Ok(key) => key,
             Err(fault) => return Err(Refused { id: request.id, fault }),
         };
-        let (outlet, messages) = Outlet::new();
+        let speaks = request.method == LISTEN || self.mcp.service.may_speak(&said.meta);
+        let (outlet, messages) = if speaks { Outlet::new() } else { Outlet::none() };
         let gone = Shutdown::new();
         let exchange = Exchange {
             version: said.version,
@@ -61,10 +65,10 @@ impl Endpoint {
                 let mirrored = self.mcp.service.mirrored_parameters(&arrival.presented, tool);
                 headers::check_parameters(&arrival.headers, &mirrored, request)?;
             }
-            ("subscriptions/listen", _) if !accepts.stream_at_need => {
+            (LISTEN, _) if !accepts.stream_at_need => {
                 return Err(Fault::own(406, "`subscriptions/listen` is answered by `text/event-stream` only"));
             }
-            ("subscriptions/listen", _) => {
+            (LISTEN, _) => {
                 // A stream from the start: it never counts among the requests.
                 arrival.slot = Arc::clone(&self.waiters)
                     .try_acquire_owned()

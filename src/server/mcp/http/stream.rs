@@ -13,13 +13,13 @@ use http_body_util::Either;
 use http_body_util::channel::Channel;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::server::Shutdown;
 use crate::server::respond::{self, Lines, Reply};
 
-use super::super::exchange::Text;
+use super::super::exchange::{Messages, Text};
 use super::headers::Accepts;
 
 /// How long an answer may take before its client is told, by an event stream, that we are still there.
@@ -95,7 +95,7 @@ impl<F: Making> Drop for Work<F> {
 /// Answers a request: `messages` come before the end of `work`.
 pub async fn answer(
     mut work: Work<impl Making>,
-    mut messages: mpsc::Receiver<Text>,
+    mut messages: Messages,
     accepts: Accepts,
     waiters: &Arc<Semaphore>,
     longest_pause: Duration,
@@ -107,8 +107,8 @@ pub async fn answer(
     let first = tokio::select! {
         biased;
         finished = &mut work => match messages.try_recv() {
-            Err(_) if accepts.json => return document(finished),
-            first => return streamed(first.ok(), messages, finished),
+            None if accepts.json => return document(finished),
+            first => return streamed(first, messages, finished),
         },
         Some(first) = messages.recv() => Some(first),
         () = sleep(PATIENCE) => None,
@@ -120,7 +120,7 @@ pub async fn answer(
 }
 
 /// A stream of `messages` that ends when `work` does.
-pub fn stream(work: Work<impl Making>, messages: mpsc::Receiver<Text>, longest_pause: Duration) -> Reply {
+pub fn stream(work: Work<impl Making>, messages: Messages, longest_pause: Duration) -> Reply {
     let (lines, reply) = open();
     tokio::spawn(pump(lines, work, None, messages, longest_pause));
     reply
@@ -133,9 +133,9 @@ fn document((status, message): Finished) -> Reply {
 }
 
 /// A stream whose events are all there.
-fn streamed(first: Option<Text>, mut messages: mpsc::Receiver<Text>, (_, last): Finished) -> Reply {
+fn streamed(first: Option<Text>, mut messages: Messages, (_, last): Finished) -> Reply {
     let mut events = BytesMut::new();
-    let rest = std::iter::from_fn(|| messages.try_recv().ok());
+    let rest = std::iter::from_fn(|| messages.try_recv());
     for message in first.into_iter().chain(rest).chain(Some(last.into_boxed_str())) {
         events.extend_from_slice(&event(&message));
     }
@@ -163,7 +163,7 @@ async fn pump(
     mut lines: Lines,
     mut work: Work<impl Making>,
     first: Option<Text>,
-    mut messages: mpsc::Receiver<Text>,
+    mut messages: Messages,
     longest_pause: Duration,
 ) {
     let mut pause = FIRST_PAUSE.min(longest_pause);
@@ -178,7 +178,7 @@ async fn pump(
             biased;
             Some(message) = messages.recv() => next = Some(event(&message)),
             (_, last) = &mut work => {
-                while let Ok(message) = messages.try_recv() {
+                while let Some(message) = messages.try_recv() {
                     if lines.send_data(event(&message)).await.is_err() {
                         return;
                     }
