@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+pub mod mirror;
 pub mod salvage;
 
 /// A revision of the protocol. Ordered from old to new.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub use crate::api::mcp::mirror::MirroredParameter;
 use crate::api::mcp::{self, Fault, Version};
 use crate::pipeline::port::{Presented, Wait};
 
@@ -43,36 +44,6 @@ pub trait Service: Send + Sync {
     /// The arguments of a tool that its callers mirror in headers; nothing for a tool this caller may not see.
     fn mirrored_parameters(&self, _presented: &Presented, _tool: &str) -> Vec<MirroredParameter> {
         Vec::new()
-    }
-}
-
-/// An argument that modern clients also send as the header `Mcp-Param-NAME` (`x-mcp-header` in its schema).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MirroredParameter {
-    /// The name in the header.
-    pub header: String,
-    /// Where it stands in the arguments: one member after the other.
-    pub path: Vec<String>,
-}
-
-impl MirroredParameter {
-    /// Those of a tool with this input schema: strings, integers and booleans that are reached by `properties`
-    /// alone.
-    pub fn of(schema: &Value) -> Vec<Self> {
-        fn walk(schema: &Value, path: &mut Vec<String>, found: &mut Vec<MirroredParameter>) {
-            let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-            for (name, property) in properties {
-                path.push(name.clone());
-                if let Some(header) = property.get("x-mcp-header").and_then(Value::as_str) {
-                    found.push(MirroredParameter { header: header.to_owned(), path: path.clone() });
-                }
-                walk(property, path, found);
-                path.pop();
-            }
-        }
-        let mut found = Vec::new();
-        walk(schema, &mut Vec::new(), &mut found);
-        found
     }
 }
 

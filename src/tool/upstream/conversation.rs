@@ -34,6 +34,15 @@ impl Broken {
     }
 }
 
+/// What a request says of itself in headers, where it goes by HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// The tool that it is about.
+    pub name: String,
+    /// Headers that mirror arguments: names and values.
+    pub mirrored: Vec<(String, String)>,
+}
+
 /// A message on its way to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -41,8 +50,8 @@ pub struct Outgoing {
     pub id: Option<u64>,
     /// What it asks or tells; empty for an answer.
     pub method: &'static str,
-    /// The tool that it is about.
-    pub name: Option<String>,
+    /// What else stands in its headers, where there are any.
+    pub about: Option<About>,
     /// The whole message, without the end of its line.
     pub text: String,
 }
@@ -50,11 +59,11 @@ pub struct Outgoing {
 impl Outgoing {
     /// The answer to what a server asked.
     pub fn reply(text: String) -> Self {
-        Self { id: None, method: "", name: None, text }
+        Self { id: None, method: "", about: None, text }
     }
 
     fn notification(method: &'static str, params: &str) -> Self {
-        Self { id: None, method, name: None, text: message::notification(method, params) }
+        Self { id: None, method, about: None, text: message::notification(method, params) }
     }
 }
 
@@ -105,11 +114,11 @@ impl Conversation {
         self.begin(method, None, params).await?.answer().await
     }
 
-    /// Sends a request, about the tool `name` if it is about one.
+    /// Sends a request, with what is said about it in headers.
     ///
     /// # Errors
     /// When it cannot be sent.
-    pub async fn begin(&self, method: &'static str, name: Option<&str>, params: &str) -> Result<Asked, Broken> {
+    pub async fn begin(&self, method: &'static str, about: Option<About>, params: &str) -> Result<Asked, Broken> {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed) + 1;
         let (tell, told) = oneshot::channel();
         {
@@ -120,8 +129,7 @@ impl Conversation {
             waiting.answers.insert(id, Waiter { tell, carried: None });
         }
         let asked = Asked { shared: Arc::clone(&self.shared), id, told };
-        let name = name.map(ToOwned::to_owned);
-        let sent = Outgoing { id: Some(id), method, name, text: message::request(id, method, params) };
+        let sent = Outgoing { id: Some(id), method, about, text: message::request(id, method, params) };
         if self.outbox.send(sent).await.is_err() {
             return Err(Broken::NotSent(self.shared.why()));
         }

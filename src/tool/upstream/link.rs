@@ -13,11 +13,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
-use super::conversation::{Asked, Broken, Conversation};
+use super::conversation::{About, Asked, Broken, Conversation};
 use super::lifecycle::{self, Settled};
 use super::message::{self, Answer};
 use super::pins::PinFiles;
 use super::{World, reading, stdio, web};
+use crate::api::mcp::mirror::MirroredParameter;
+use crate::api::mcp::{Era, Version};
 use crate::domain::digest::Digest;
 use crate::domain::outcome::{Effect, Ending, FailureKind, Outcome, Ran};
 use crate::domain::tool::upstream::{Definition, Quarantine, Reach, Upstream, UpstreamAction};
@@ -316,12 +318,9 @@ impl Link {
         let key = (tool.effect == EffectClass::Keyed).then(|| call.downstream_key());
         let meta = message::metadata(session.settled.version, key.as_deref(), cleared.trace());
         let params = message::call(&action.tool, &call.arguments, meta);
-        let asked = match tokio::time::timeout_at(
-            deadline,
-            session.talk.begin("tools/call", Some(&action.tool), &params),
-        )
-        .await
-        {
+        let mirrored = mirrored(tool, action, session.settled.version, cleared);
+        let about = Some(About { name: action.tool.clone(), mirrored });
+        let asked = match tokio::time::timeout_at(deadline, session.talk.begin("tools/call", about, &params)).await {
             Ok(Ok(asked)) => asked,
             Ok(Err(broken)) => return Ok(Attempt::Broken(broken)),
             Err(_) => return Err("its server takes no messages".to_owned()),
@@ -424,6 +423,18 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The headers that mirror arguments, as the tool's schema wants them: for servers of today at a URL.
+fn mirrored(tool: &Tool, action: &UpstreamAction, version: Version, cleared: &Cleared) -> Vec<(String, String)> {
+    match (&action.reach, version.era()) {
+        (Reach::Web(_), Era::Modern) => {
+            let arguments = cleared.arguments();
+            let parameters = MirroredParameter::of(&tool.input_schema);
+            parameters.iter().filter_map(|parameter| parameter.written(&arguments)).collect()
+        }
+        (Reach::Program(_), _) | (Reach::Web(_), Era::Legacy) => Vec::new(),
     }
 }
 

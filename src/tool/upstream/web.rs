@@ -1,6 +1,8 @@
 //! Servers at a URL, by Streamable HTTP: each message is a POST over a connection of its own, which leads only where the
-//! operator lets it, and its answer is one JSON document or a stream of events. There is no stream of the server's own:
-//! its list of tools is looked at often enough without.
+//! operator lets it, and its answer is one JSON document or a stream of events. A server of yesterday may have a stream of
+//! its own beside them.
+
+mod pushed;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,14 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::conversation::{Broken, Conversation, OUTBOX, Outgoing, Shared};
 use super::events::Events;
 use super::message::{self, Answer};
 use crate::api::mcp::Version;
+use crate::api::mcp::mirror::encoded;
 use crate::domain::tool::upstream::{Given, WebReach};
 use crate::tool::outbound::{self, Outbound, send};
 use crate::tool::{scrub, secret};
@@ -50,6 +54,8 @@ struct Known {
     session: Option<String>,
     /// The revision of `initialize`.
     legacy: Option<String>,
+    /// It says when its list changes.
+    tells_changes: bool,
 }
 
 /// Begins to talk to a server; nothing is sent yet. `most` is the longest message that is taken, in bytes.
@@ -80,6 +86,7 @@ pub fn open(
 impl Web {
     /// Posts each message by itself, until nobody talks to the server any more.
     async fn carry(self: Arc<Self>, mut messages: mpsc::Receiver<Outgoing>, mut dropped: oneshot::Receiver<()>) {
+        let mut listening = JoinSet::new();
         loop {
             let message = tokio::select! {
                 message = messages.recv() => message,
@@ -90,6 +97,9 @@ impl Web {
             if message.method == "notifications/initialized" {
                 // Whatever follows is to follow it.
                 let _slow = tokio::time::timeout(INITIALIZED_WITHIN, web.post(message)).await;
+                if self.known().tells_changes {
+                    listening.spawn(async move { web.listen().await });
+                }
                 continue;
             }
             let posted = tokio::spawn(async move { web.post(message).await });
@@ -97,6 +107,7 @@ impl Web {
                 self.shared.carried(id, posted.abort_handle());
             }
         }
+        drop(listening);
         self.shared.end("the daemon let go of it".to_owned());
         if self.known().session.is_some() {
             // Whether it hears it is its own affair: sessions end by themselves too.
@@ -236,7 +247,9 @@ impl Web {
                 && let message::Incoming::Answer(_, Answer::Result(result)) = &incoming
             {
                 let version = result.get("protocolVersion").and_then(serde_json::Value::as_str);
-                self.settled.lock().unwrap_or_else(PoisonError::into_inner).legacy = version.map(ToOwned::to_owned);
+                let tells = result.pointer("/capabilities/tools/listChanged").and_then(serde_json::Value::as_bool);
+                let mut known = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+                (known.legacy, known.tells_changes) = (version.map(ToOwned::to_owned), tells == Some(true));
             }
             let reply = self.shared.take(&self.name, incoming);
             self.answer(reply);
@@ -265,20 +278,20 @@ impl Web {
         self.session_headers(&mut request)?;
         let known = self.known();
         let headers = request.headers_mut();
-        let mut put = |name: &'static str, value: &str| {
-            HeaderValue::from_str(value)
-                .map(|value| headers.insert(name, value))
-                .map(drop)
-                .map_err(|error| error.to_string())
-        };
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|error| error.to_string());
         // Until `initialize` was answered a server is taken for one of today.
         if known.legacy.is_none() && message.method != "initialize" {
-            put("mcp-protocol-version", Version::V2026_07_28.word())?;
+            headers.insert("mcp-protocol-version", value(Version::V2026_07_28.word())?);
             if !message.method.is_empty() {
-                put("mcp-method", message.method)?;
+                headers.insert("mcp-method", value(message.method)?);
             }
-            if let Some(name) = &message.name {
-                put("mcp-name", &encoded(name))?;
+            if let Some(about) = &message.about {
+                headers.insert("mcp-name", value(&encoded(&about.name))?);
+                for (name, mirrored) in &about.mirrored {
+                    // A name that no header can have is none that a server could look for.
+                    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+                    headers.insert(name, value(mirrored)?);
+                }
             }
         }
         Ok(request)
@@ -324,7 +337,7 @@ impl Web {
     }
 
     fn session_headers(&self, request: &mut Request<Full<Bytes>>) -> Result<(), String> {
-        let Known { session, legacy } = self.known();
+        let Known { session, legacy, tells_changes: _ } = self.known();
         for (name, value) in [(SESSION, session), ("mcp-protocol-version", legacy)] {
             if let Some(value) = value {
                 let value = HeaderValue::from_str(&value).map_err(|error| error.to_string())?;
@@ -347,25 +360,9 @@ fn secretly(value: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
-/// A name as headers carry it (MCP 2026-07-28, "Header encoding").
-fn encoded(name: &str) -> String {
-    use base64::Engine as _;
-    let plain = name.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) && !name.starts_with("=?");
-    if plain {
-        return name.to_owned();
-    }
-    format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_that_no_header_can_hold_is_encoded() {
-        assert_eq!(encoded("read_file"), "read_file");
-        assert_eq!(encoded("läs fil"), "=?base64?bMOkcyBmaWw=?=");
-    }
 
     #[test]
     fn a_secret_is_in_no_log() {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
@@ -315,6 +316,98 @@ fn a_server_is_shown_its_secret_and_nobody_else_is() {
 fn assert_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(path).expect("a file").permissions().mode() & 0o777, mode, "{}", path.display());
+}
+
+#[test]
+fn arguments_are_mirrored_in_headers_where_their_schema_wants_it() {
+    let schema = json!({"type": "object", "properties": {
+        "region": {"type": "string", "x-mcp-header": "Region"}, "count": {"type": "integer", "x-mcp-header": "Count"},
+        "odd": {"type": "string", "x-mcp-header": "no header"}, "plain": {"type": "string"},
+    }});
+    let listed = json!({"name": "act", "description": "Acts.", "inputSchema": schema});
+    let server = Server::start(move |heard, stream| {
+        let message: Value = serde_json::from_str(&heard.body).unwrap_or_default();
+        let result = match message["method"].as_str().unwrap_or_default() {
+            "tools/list" => json!({"resultType": "complete", "tools": [listed]}),
+            "tools/call" => json!({"content": []}),
+            _ => return json_answer(stream, &usual(heard).expect("an answer")),
+        };
+        json_answer(stream, &json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string());
+    });
+    let daemon = behind(&server.place(), "", &[]);
+    trusted(&daemon);
+    let arguments = json!({"region": "södra", "count": 42, "odd": "x", "plain": "y"});
+    assert_eq!(call(&daemon, "far.act", &arguments)["state"], "succeeded");
+    let heard = server.heard();
+    let called = heard.last().expect("a call");
+    let mirrored: Vec<_> = called.headers.iter().filter(|(name, _)| name.starts_with("mcp-param")).collect();
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let expected = [pair("mcp-param-count", "42"), pair("mcp-param-region", "=?base64?c8O2ZHJh?=")];
+    assert_eq!(mirrored, expected.iter().map(|(name, value)| (name, value)).collect::<Vec<_>>());
+    // What is not there, or null, is not mirrored.
+    call(&daemon, "far.act", &json!({"plain": "y"}));
+    let heard = server.heard();
+    assert!(heard.last().expect("a call").headers.keys().all(|name| !name.starts_with("mcp-param")));
+}
+
+/// A server of yesterday that tells of changes on a stream of its own, as often as it is asked for one, and lists one
+/// tool more each time that it has told.
+fn telling(streams: impl Fn(usize, &mut TcpStream) + Send + Sync + 'static) -> Server {
+    let told = AtomicUsize::new(0);
+    Server::start(move |heard, stream| {
+        if heard.method == "GET" {
+            assert_eq!(
+                (heard.headers["accept"].as_str(), heard.headers["mcp-session-id"].as_str()),
+                ("text/event-stream", "s1")
+            );
+            return streams(told.fetch_add(1, Ordering::AcqRel), stream);
+        }
+        let message: Value = serde_json::from_str(&heard.body).unwrap_or_default();
+        let tools = |more: usize| {
+            let tool = |number| super::fake::tool(&format!("t{number}"), "Acts.");
+            json!({"tools": (0..=more).map(tool).collect::<Vec<_>>()})
+        };
+        let result = match message["method"].as_str().unwrap_or_default() {
+            "initialize" => json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {"listChanged": true}}}),
+            "tools/list" => tools(told.load(Ordering::Acquire)),
+            "server/discover" => {
+                let error = json!({"jsonrpc": "2.0", "id": message["id"], "error": {"code": -32601, "message": "no"}});
+                return json_answer(stream, &error.to_string());
+            }
+            _ => return raw(stream, b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
+        };
+        let body = json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nMcp-Session-Id: s1";
+        raw(stream, format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    })
+}
+
+const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn a_change_that_a_server_of_yesterday_tells_on_its_stream_is_seen_at_once() {
+    // Far sooner than the minute after which a list is looked at anyway. The stream ends, and is asked for again.
+    let server = telling(|_, stream| {
+        raw(stream, STREAM);
+        raw(stream, b": here\n\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n");
+    });
+    let daemon = behind(&server.place(), "", &[]);
+    until_up(&daemon);
+    until(|| (super::states(&daemon).len() >= 3).then_some(()));
+    assert_eq!(super::server(&daemon)["state"], "up", "a stream that ends is no end of the conversation");
+    assert!(server.heard().iter().filter(|heard| heard.body.contains("\"initialize\"")).count() == 1);
+}
+
+#[test]
+fn a_server_without_a_stream_of_its_own_is_asked_for_it_once() {
+    let server = telling(|_, stream| answer(stream, 405, ""));
+    let daemon = behind(&server.place(), "", &[]);
+    until_up(&daemon);
+    let asked = || server.heard().iter().filter(|heard| heard.method == "GET").count();
+    until(|| (asked() == 1).then_some(()));
+    daemon.cli(&["tools", "trust", "far", "--yes"]).exits(0);
+    assert_eq!(call(&daemon, "far.t0", &json!({}))["effect"], "unknown", "it answers no calls");
+    assert_eq!(asked(), 1);
 }
 
 #[test]

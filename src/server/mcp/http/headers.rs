@@ -111,8 +111,7 @@ pub fn check_parameters(headers: &HeaderMap, mirrored: &[MirroredParameter], req
         // A name that no header can have is none that a client could send.
         let Ok(name) = HeaderName::from_bytes(format!("mcp-param-{}", parameter.header).as_bytes()) else { continue };
         let said = text(headers, &name)?.map(|value| decoded(&name, value)).transpose()?;
-        let argument = parameter.path.iter().try_fold(&arguments, |value, member| value.get(member));
-        match argument.filter(|argument| !argument.is_null()) {
+        match parameter.argument(&arguments) {
             None if said.is_some() => return Err(differs(&name)),
             None => {}
             Some(argument) => match said {
