@@ -1,10 +1,12 @@
 //! What only a file can show: that it is there again after a restart or a kill, and what is refused.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::domain::approval::Verdict;
@@ -121,6 +123,19 @@ async fn every_key_is_found_after_a_kill_at_any_point_of_the_index() {
     }
 }
 
+/// Holds the writer: what does it, what ends when it is held, and what lets it go on.
+fn hold(
+    store: &RedbStore,
+) -> (impl Future<Output = Result<(), Unavailable>>, oneshot::Receiver<()>, std::sync::mpsc::Sender<()>) {
+    let (go, held) = std::sync::mpsc::channel();
+    let (holds, holding) = oneshot::channel();
+    let hold = store.writer.write(move |_| {
+        drop(holds);
+        held.recv().map_err(Unavailable::new)
+    });
+    (hold, holding, go)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_used_again_as_its_tombstone_goes_is_known() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -131,14 +146,9 @@ async fn a_key_that_is_used_again_as_its_tombstone_goes_is_known() {
     kit::open(&any, settling(first.clone(), AddTicket)).await;
     let again = |nth| Call { key: first.key.clone(), fingerprint: first.fingerprint, ..call(nth, at(nth)) };
     let digest = crate::domain::audit::key_digest(&first.principal, &first.key);
-    let (go, held) = std::sync::mpsc::channel::<()>();
-    let (holds, holding) = tokio::sync::oneshot::channel::<()>();
 
     // While the writer is held, both enter the queue, and so one transaction.
-    let hold = store.writer.write(move |_| {
-        drop(holds);
-        held.recv().map_err(Unavailable::new)
-    });
+    let (hold, holding, go) = hold(&store);
     let both = async {
         let _ = holding.await;
         tokio::join!(
@@ -161,12 +171,7 @@ async fn an_answer_waits_for_nobody_else_of_its_group() {
     let store = Arc::new(RedbStore::open(&folder.path().join("store.redb")).expect("a new store"));
     let write = || Box::pin(store.writer.write(|_| Ok(())));
     for place in [0, 1] {
-        let (go, held) = std::sync::mpsc::channel::<()>();
-        let (holds, holding) = tokio::sync::oneshot::channel::<()>();
-        let hold = store.writer.write(move |_| {
-            drop(holds);
-            held.recv().map_err(Unavailable::new)
-        });
+        let (hold, holding, go) = hold(&store);
         let both = async {
             let _ = holding.await;
             // Both stand in the queue, and so in one group, before the writer goes on.
