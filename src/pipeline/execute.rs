@@ -120,7 +120,7 @@ impl Pipeline {
             let opened = opened.map_err(|why| unavailable(&why))?;
             self.ports.executors.settled(id);
             return match Box::pin(self.settle(opened, case.asked.wait)).await? {
-                Carried::Reply(reply) => Ok(Carried::Reply(reply)),
+                done @ Carried::Reply(_) => Ok(done),
                 Carried::PolicyChanged => {
                     Err(Denial::new(Stage::Policy, Code::Overloaded, "the policies changed meanwhile; ask again"))
                 }

@@ -38,11 +38,16 @@ fn a_decision_ends_the_hold_of_a_client_that_can_do_nothing_else() {
 #[test]
 fn a_client_that_wants_progress_hears_that_its_call_waits() {
     let world = World::holding("25s");
-    let mut talk = Client::legacy(&world, "2025-06-18", json!({})).begin(&json!({"_meta": {"progressToken": "p"}}));
-    let told = talk.message().expect("progress");
-    assert_eq!((&told["method"], &told["params"]["progressToken"]), (&json!("notifications/progress"), &json!("p")));
-    world.anna_says("approve");
-    is_paused(&talk.result());
+    for client in [Client::modern(&world, json!({})), Client::legacy(&world, "2025-06-18", json!({}))] {
+        let mut talk = client.begin(&json!({"_meta": {"progressToken": "p"}}));
+        let told = talk.message().expect("progress");
+        assert_eq!(
+            (&told["method"], &told["params"]["progressToken"]),
+            (&json!("notifications/progress"), &json!("p"))
+        );
+        world.anna_says("approve");
+        is_paused(&talk.result());
+    }
 }
 
 #[test]
